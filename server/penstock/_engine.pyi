@@ -1,0 +1,200 @@
+"""Types of the compiled engine (``pyx/_engine.pyx``).
+
+The engine is the only part of penstock that moves bytes. Python hands it
+descriptors and plain numbers, and afterwards reads counters.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypedDict
+
+UNLIMITED: int  # 0, the rate that means "no limit"
+MAX_RATE_BPS: int  # the largest accepted rate, bytes per second
+MAX_CLIENT_ID_BYTES: int  # longest client id, UTF-8 bytes
+FIRST_BYTE_BOUNDS_NS: tuple[int, ...]  # upper bounds of the first-byte histogram
+
+class ClientRow(NamedTuple):
+    client_id: str
+    target_bps: int  # 0 = unlimited
+    source: Literal["default", "file", "api"]  # who set target_bps
+    bytes_total: int
+    requests_total: int
+    connections: int
+    transfers: int  # transfers that exist now
+    parked: int  # of them: waiting for tokens
+    fill_bytes: int  # tokens in the bucket; negative = debt
+    last_active_ns: int  # CLOCK_MONOTONIC; 0 = never
+
+class ClientTable:
+    """The clients, their limits and buckets; shared by all engines.
+
+    Raises:
+        MemoryError: the rows could not be mapped.
+        ValueError: ``rows`` or a rate is out of range.
+    """
+
+    def __init__(
+        self, *, rows: int = 65536, default_rate_bps: int = 0, total_rate_bps: int = 0
+    ) -> None: ...
+    row_limit: int
+    rows_used: int
+    version: int  # grows by one with every change
+    overflow_total: int  # clients that found the table full
+
+    def set_rate(self, client_id: str, rate_bps: int) -> int:
+        """Set one client's limit (source "api"), live; returns the new version.
+
+        Creates the row when the client is not known yet.
+
+        Raises:
+            ValueError: rate outside 1..MAX_RATE_BPS or unusable client_id.
+            OverflowError: the table is full.
+        """
+
+    def configure(
+        self,
+        *,
+        default_rate_bps: int,
+        total_rate_bps: int,
+        clients: Sequence[tuple[str, int | None, Sequence[bytes]]],
+    ) -> int:
+        """Apply a whole configuration; returns the new version.
+
+        Args:
+            clients: ``(client_id, rate_bps or None for the default, SHA-256
+                digests (32 bytes each) of its bearer tokens)``.
+
+        Tokens that are no longer listed stop identifying their client. A client
+        that was set by "file" before and is not listed returns to the default;
+        one that was set by "api" and is not listed keeps its limit.
+
+        Raises:
+            ValueError: a rate, a name or a digest is unusable (nothing changes).
+            OverflowError: more clients than rows (nothing changes).
+        """
+
+    def snapshot(self) -> list[ClientRow]: ...
+    def default_rate_bps(self) -> int: ...
+    def total_rate_bps(self) -> int: ...
+
+class EngineLimits(TypedDict, total=False):
+    """Plain numbers for one engine; a missing key takes the engine's default."""
+
+    max_connections: int  # 16384
+    max_request_line_bytes: int  # 8192
+    max_header_bytes: int  # 32768, all header lines of one request together
+    max_headers: int  # 100
+    max_ranges: int  # 16
+    max_body_bytes: int  # 65536, of a request body that is read and discarded
+    idle_timeout_ns: int  # 60 s
+    header_timeout_ns: int  # 10 s
+    write_timeout_ns: int  # 60 s without any progress of a granted write
+    linger_timeout_ns: int  # 2 s
+    small_file_bytes: int  # 65536: up to this a file is sent from memory
+    cache_entries: int  # 4096 open files
+    cache_bytes: int  # 67108864: memory for the bodies of small files
+    cache_revalidate_ns: int  # 1 s
+    pipes: int  # 8
+    pipe_bytes: int  # 1048576
+    receive_buffers: int  # 1024, a power of two
+    receive_buffer_bytes: int  # 4096
+    sq_entries: int  # 1024
+    iowq_workers: int  # 4
+    show_dotfiles: int  # 0 or 1
+
+class EngineStatistics(TypedDict):
+    index: int
+    cpu: int
+    state: Literal["starting", "serving", "draining", "stopped"]
+    connections: int  # open now (= slots in use)
+    connections_limit: int
+    connections_accepted_total: int
+    connections_refused_total: int  # answered 503: no slot free
+    accept_errors_total: int  # EMFILE and the like
+    requests_total: int
+    requests_reused_total: int  # of them: on a connection used before
+    requests_in_progress: int
+    responses_total: dict[int, int]  # by status code
+    parse_errors_total: int
+    transfers: int
+    transfers_parked: int
+    bytes_sent_total: int
+    bytes_spliced_total: int
+    grants_total: int
+    parks_total: int
+    first_byte_counts: list[int]  # one per bound, and the last one above all
+    first_byte_sum_ns: int
+    timeouts_idle_total: int
+    timeouts_header_total: int
+    timeouts_write_total: int
+    pipes: int  # pipes out of the pool now
+    pipes_limit: int
+    receive_buffers: int  # provided buffers held by connections now
+    receive_buffers_limit: int
+    sqes_in_flight: int  # beyond the engine's own standing ones
+    cache_entries: int
+    cache_bytes: int
+    cache_hits_total: int
+    cache_misses_total: int
+    cache_evictions_total: int
+    loops_total: int
+    cqes_total: int
+    cq_overflows_total: int
+
+class Engine:
+    """One ring on one pinned thread.
+
+    ``run`` is called once, in the thread that is to own the ring, and blocks
+    without the GIL until ``stop`` has drained it.
+
+    Args:
+        root_fd: a directory descriptor; nothing outside of it is ever opened.
+            Duplicated by the engine.
+        listen_fds: listening sockets, duplicated by the engine.
+        media_types: lower-case extension without the dot -> Content-Type value.
+
+    Raises:
+        ValueError: a limit is out of range (the message names it).
+        OSError: no eventfd, no memory.
+    """
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        cpu: int,
+        root_fd: int,
+        listen_fds: Sequence[int],
+        clients: ClientTable,
+        media_types: Mapping[str, str],
+        limits: EngineLimits | None = None,
+    ) -> None: ...
+    event_fd: int  # readable when events() has something
+    def run(self) -> None:
+        """Create the ring, serve, drain, destroy the ring.
+
+        Does not set the thread's affinity: the caller does (and restores it).
+
+        Raises:
+            OSError: the ring could not be set up; strerror names the remedy.
+            RuntimeError: called twice.
+        """
+
+    def stop(self, drain_ns: int) -> None:
+        """Stop accepting, finish what runs, at most ``drain_ns``; thread-safe."""
+
+    def events(self) -> list[tuple[str, int]]:
+        """Take the pending events: ("ready", 0), ("accept_paused", errno),
+        ("accept_resumed", 0), ("draining", connections), ("stopped", cut)."""
+
+    def statistics(self) -> EngineStatistics:
+        """A snapshot of the counters; thread-safe, no locking."""
+
+class UringProbe(TypedDict):
+    errno: int  # 0, or why io_uring_setup failed
+    setup_flags: dict[str, bool]  # SINGLE_ISSUER, DEFER_TASKRUN, SUBMIT_ALL, ...
+    features: dict[str, bool]  # EXT_ARG, NODROP, ...
+    opcodes: dict[str, bool]  # ACCEPT, RECV, SEND, SENDMSG, SPLICE, OPENAT2, ...
+    provided_buffer_ring: bool
+
+def probe_io_uring() -> UringProbe:
+    """Ask the running kernel what the engine would use; never raises."""

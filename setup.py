@@ -1,0 +1,138 @@
+"""Builds the two extensions of penstock.
+
+``penstock._engine`` is shipped. ``penstock._testing`` wraps the same units for the
+tests and is built only with ``PENSTOCK_TESTING=1``.
+
+Other switches: ``PENSTOCK_DEBUG=1`` (engine invariants abort), ``PENSTOCK_SANITIZE=1``
+(ASan and UBSan), ``LLHTTP_DIR`` (a folder with ``api.c``, ``http.c``, ``llhttp.c`` and
+``llhttp.h``; Debian's ``node-llhttp`` by default).
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+from Cython.Build import cythonize
+from Cython.Compiler import Errors
+from setuptools import Extension, setup
+
+DEBIAN_LLHTTP_SOURCES = Path("/usr/share/llhttp")
+DEBIAN_LLHTTP_HEADERS = Path("/usr/share/include/llhttp")
+
+
+def switch(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
+
+
+def llhttp() -> tuple[list[str], str]:
+    """C sources and include folder of llhttp.
+
+    Raises:
+        SystemExit: it is not installed; names the remedy.
+    """
+    override = os.environ.get("LLHTTP_DIR")
+    sources = Path(override) if override else DEBIAN_LLHTTP_SOURCES
+    headers = sources if override else DEBIAN_LLHTTP_HEADERS
+    files = [sources / name for name in ("api.c", "http.c", "llhttp.c")]
+    missing = [str(f) for f in [*files, headers / "llhttp.h"] if not f.is_file()]
+    if missing:
+        raise SystemExit(
+            f"penstock: llhttp not found ({missing[0]}). Install it with "
+            "`apt-get install node-llhttp`, or set LLHTTP_DIR to its sources."
+        )
+    return [str(f) for f in files], str(headers)
+
+
+def pkg_config(*packages: str) -> dict[str, list[str]]:
+    """Compiler and linker words for ``packages``.
+
+    Raises:
+        SystemExit: a package is missing; names the remedy.
+    """
+
+    def words(flag: str) -> list[str]:
+        found = subprocess.run(
+            ["pkg-config", flag, *packages], capture_output=True, text=True
+        )
+        if found.returncode:
+            raise SystemExit(
+                f"penstock: {found.stderr.strip()}\n"
+                "Install with `apt-get install pkg-config liburing-dev libssl-dev`."
+            )
+        return found.stdout.split()
+
+    return {"compile": words("--cflags"), "link": words("--libs")}
+
+
+class HintError(Exception):
+    """A performance hint: the generated code would take the GIL."""
+
+
+def refuse_performance_hints() -> list[str]:
+    """Collect Cython's performance hints that concern ``pyx/``; see ``main``."""
+    found: list[str] = []
+    original = Errors.performance_hint
+
+    def collect(position, message, env):
+        found.append(f"{position[0].get_filenametable_entry()}:{position[1]}: {message}")
+        return original(position, message, env)
+
+    Errors.performance_hint = collect
+    from Cython.Compiler import ExprNodes, Nodes
+
+    for module in (ExprNodes, Nodes):
+        if hasattr(module, "performance_hint"):
+            module.performance_hint = collect
+    return found
+
+
+def extensions() -> list[Extension]:
+    sources, include = llhttp()
+    libraries = pkg_config("liburing", "libcrypto")
+    compile_args = ["-O2", "-g1", "-std=gnu11", "-fvisibility=hidden", "-Wno-unused"]
+    link_args = list(libraries["link"])
+    macros = [("LLHTTP_STRICT_MODE", "1"), ("CYTHON_USE_MODULE_STATE", "0")]
+    if switch("PENSTOCK_DEBUG") or switch("PENSTOCK_SANITIZE"):
+        macros.append(("PENSTOCK_DEBUG", "1"))
+    if switch("PENSTOCK_SANITIZE"):
+        words = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-O1"]
+        compile_args += words
+        link_args += words
+    names = ["_engine"] + (["_testing"] if switch("PENSTOCK_TESTING") else [])
+    return [
+        Extension(
+            f"penstock.{name}",
+            [f"pyx/{name}.pyx", *sources],
+            include_dirs=["pyx", include],
+            define_macros=macros,
+            extra_compile_args=compile_args + libraries["compile"],
+            extra_link_args=link_args,
+            depends=[str(p) for p in Path("pyx").glob("*.p*")],
+        )
+        for name in names
+    ]
+
+
+def main() -> None:
+    hints = refuse_performance_hints()
+    modules = cythonize(
+        extensions(),
+        include_path=["pyx"],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "show_performance_hints": True,
+        },
+    )
+    if hints:
+        raise SystemExit(
+            "penstock: these would take the GIL in the engine:\n  " + "\n  ".join(hints)
+        )
+    setup(ext_modules=modules)
+
+
+main()
