@@ -1,0 +1,240 @@
+"""``python -m perf WORKLOAD``: the command line of the harness."""
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from perf import corpus, namespace, report
+from perf.bench import Advance, Bench
+from perf.errors import PerfError
+from perf.results import Result
+from perf.servers import KINDS, Kind
+from perf.workloads import idle, large, limit, small
+
+app = App(
+    name="perf",
+    help="Measure penstock beside its peers, in turn, in one run, on this machine.",
+    version_flags=[],
+)
+# Without a terminal to ask, rich would squeeze the tables into 80 columns.
+console = Console(width=None if sys.stdout.isatty() else 120)
+errors = Console(stderr=True)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every workload."""
+
+    rounds: int = 5
+    "How often every server takes its turn."
+    seconds: int = 3
+    "Length of one measured interval."
+    peers: str = "penstock,nginx,lighttpd"
+    "The servers, in the order of their turns."
+    server_cpu: str = "0"
+    "Cores of the server, for example 0 or 0,1."
+    load_cpu: int = 1
+    "Core of the load generator."
+    congestion: str = "cubic"
+    "TCP congestion control of every connection; system leaves the machine's own."
+    json: Path | None = None
+    "Also write everything to this file."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class LimitCommon(Common):
+    rounds: int = 1
+    "How often every case is measured, each time by a new client."
+    seconds: int = 10
+    "Over how long the mean is taken."
+    server_cpu: str = "all"
+    "Cores of the server: all is two engines where there are two cores."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class IdleCommon(Common):
+    rounds: int = 3
+    "How often every server takes its turn."
+
+
+def main() -> NoReturn:
+    # A polite kill unwinds like Ctrl-C, so that no server is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(app())
+    except PerfError as error:
+        errors.print(f"perf: error: {error}", highlight=False, markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command(name="small")
+def run_small(
+    *, sizes: str = "1024", connections: str = "64", common: Common | None = None
+) -> int:
+    """Small files over keep-alive connections: CPU per request and requests/s.
+
+    Args:
+        sizes: Bytes per file, for example 1024,16384,65536.
+        connections: How many keep-alive connections, for example 1,64,512.
+    """
+    bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
+    return _run(
+        common or Common(),
+        "small",
+        lambda bench: small.steps(bench, bytes_, counts),
+        lambda bench: small.run(bench, bytes_, counts),
+    )
+
+
+@app.command(name="large")
+def run_large(
+    *,
+    sizes: str = str(100 * corpus.MIB),
+    connections: str = "1,16",
+    common: Common | None = None,
+) -> int:
+    """Large hot files: CPU per GB and GB/s.
+
+    Args:
+        sizes: Bytes per file.
+        connections: How many keep-alive connections.
+    """
+    bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
+    return _run(
+        common or Common(),
+        "large",
+        lambda bench: large.steps(bench, bytes_, counts),
+        lambda bench: large.run(bench, bytes_, counts),
+    )
+
+
+@app.command(name="limit")
+def run_limit(
+    *,
+    limits: str = "1,10,100",
+    connections: str = "1,4,16,64",
+    common: LimitCommon | None = None,
+) -> int:
+    """One client under a limit: the mean rate it got. Exit code 1 above 1 % error.
+
+    Args:
+        limits: MB/s (10^6 bytes per second).
+        connections: Over how many connections the client downloads at once.
+    """
+    rates, counts = numbers("limits", limits), numbers("connections", connections)
+    return _run(
+        common or LimitCommon(),
+        "limit",
+        lambda bench: limit.steps(bench, rates, counts),
+        lambda bench: limit.run(bench, rates, counts),
+    )
+
+
+@app.command(name="idle")
+def run_idle(*, connections: str = "10000", common: IdleCommon | None = None) -> int:
+    """Idle keep-alive connections: user memory of the server for each.
+
+    Args:
+        connections: How many are kept open.
+    """
+    counts = numbers("connections", connections)
+    return _run(
+        common or IdleCommon(),
+        "idle",
+        lambda bench: idle.steps(bench, counts),
+        lambda bench: idle.run(bench, counts),
+    )
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """``"1,64"`` as integers.
+
+    Raises:
+        PerfError: not a list of positive integers.
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise PerfError(f"--{option}: {text!r} is not a list of positive integers")
+    return [int(part) for part in parts]
+
+
+def servers(text: str) -> tuple[list[Kind], list[str]]:
+    """The asked-for servers that are installed, and the names of those that are not.
+
+    Raises:
+        PerfError: a name is unknown, or nothing asked for is installed.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in KINDS]:
+        raise PerfError(f"--peers: {unknown[0]!r} is none of {', '.join(KINDS)}")
+    found = [KINDS[name] for name in names if KINDS[name].version() is not None]
+    if not found:
+        raise PerfError(f"none of {text} is installed")
+    return found, [n for n in names if n not in {kind.name for kind in found}]
+
+
+def server_cpus(text: str) -> list[int]:
+    """``all`` is every core this process may use, at most two."""
+    available = sorted(os.sched_getaffinity(0))
+    return available[:2] if text == "all" else _core_numbers(text)
+
+
+def _core_numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise PerfError(f"--server-cpu: {text!r} is not a list of cores")
+    return [int(part) for part in parts]
+
+
+def _run(
+    common: Common,
+    title: str,
+    steps: Callable[[Bench], int],
+    workload: Callable[[Bench], Result],
+) -> int:
+    """Set the stage, run, report; 1 when the workload's own bound was missed."""
+    kinds, absent = servers(common.peers)
+    reason = namespace.enter(common.congestion)
+    pinned = common.congestion if reason is None else "system"
+
+    def bench(folder: Path, advance: Advance) -> Bench:
+        return Bench(
+            folder=folder,
+            kinds=kinds,
+            absent=absent,
+            congestion=pinned,
+            unpinned_reason=reason,
+            server_cpus=server_cpus(common.server_cpu),
+            load_cpu=common.load_cpu,
+            rounds=common.rounds,
+            seconds=common.seconds,
+            advance=advance,
+        )
+
+    with tempfile.TemporaryDirectory(prefix="perf-files-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        total = steps(bench(folder, lambda *_: None))
+        with report.progress(console, title, total) as advance:
+            result = workload(bench(folder, advance))
+    report.show(console, result)
+    if common.json is not None:
+        report.write_json(result, common.json)
+    return 1 if result.failed() else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What every workload needs: the place, the servers, the order of the turns."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from perf import corpus, machine
+from perf.cpu import CpuMeter, core_times
+from perf.results import Limit, Metric, Result
+from perf.servers import Kind, Running, Setup
+
+BUSY_SHARE = 0.95
+"""From this share of a core on, a side counts as out of CPU."""
+
+Advance = Callable[[int, str], None]
+"""Called with the steps done since the last call and what happens next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run's circumstances."""
+
+    folder: Path  # served by every server
+    kinds: Sequence[Kind]  # the installed ones, in turn order
+    absent: Sequence[str]  # asked for, but not installed
+    congestion: str
+    unpinned_reason: str | None  # why the congestion control is not ``congestion``
+    server_cpus: Sequence[int]
+    load_cpu: int
+    rounds: int
+    seconds: int
+    advance: Advance
+
+    def file(self, size_bytes: int) -> str:
+        return corpus.make(self.folder, size_bytes)
+
+    def setup(self) -> Setup:
+        return Setup(self.folder, self.server_cpus, self.congestion)
+
+    def result(self, workload: str, metrics: Sequence[Metric], load: str) -> Result:
+        """An empty result with this run's facts; ``load`` names the generator."""
+        versions = {kind.name: kind.version() or "absent" for kind in self.kinds}
+        facts = machine.describe(
+            pinned=self.unpinned_reason is None and self.congestion != "system",
+            server_cpus=self.server_cpus,
+            load_cpu=self.load_cpu,
+            versions={**versions, "load": load},
+        )
+        notes = [f"{name} is absent: not installed" for name in self.absent]
+        if self.unpinned_reason is not None:
+            notes.append(
+                f"congestion control not pinned to {self.congestion}, "
+                f"the machine's is used: {self.unpinned_reason}"
+            )
+        if self.load_cpu in self.server_cpus:
+            notes.append("load and server share a core: figures are not comparable")
+        return Result(workload, facts, metrics, notes=notes)
+
+    def only(self, name: str) -> "Bench":
+        return replace(self, kinds=[kind for kind in self.kinds if kind.name == name])
+
+    def turns(self, cases: Sequence[str]) -> Iterator[tuple[int, str, Kind]]:
+        """Round, case, server; the servers alternate, so that all share the noise."""
+        for number in range(self.rounds):
+            for case in cases:
+                for kind in self.kinds:
+                    self.advance(0, f"round {number + 1}, {case}, {kind.name}")
+                    yield number, case, kind
+                    self.advance(1, "")
+
+
+@dataclass(slots=True)
+class Usage:
+    """CPU of both sides over one measured interval."""
+
+    cpu_ns: int = 0  # of the server's processes
+    server_share: float = 0.0  # of the cores it may use
+    core_idle_share: float = 1.0  # of the load's core, whoever used it
+
+    def limited_by(self, load_share: float) -> Limit:
+        """Who ran out of CPU: the client counts first, it would hide the server."""
+        if max(load_share, 1.0 - self.core_idle_share) >= BUSY_SHARE:
+            return "client" if self.server_share < BUSY_SHARE else "server"
+        return "server" if self.server_share >= BUSY_SHARE else "neither"
+
+
+@contextmanager
+def measured(server: Running, bench: Bench) -> Iterator[Usage]:
+    """Fill a Usage with what happens inside the block."""
+    usage = Usage()
+    core = core_times(bench.load_cpu)
+    meter = CpuMeter(server.pid)
+    yield usage
+    usage.cpu_ns, wall_ns = meter.cpu_ns(), meter.wall_ns()
+    usage.server_share = usage.cpu_ns / (wall_ns * len(bench.server_cpus))
+    usage.core_idle_share = core.idle_share_until(core_times(bench.load_cpu))

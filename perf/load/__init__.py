@@ -1,0 +1,1 @@
+"""Load generators: wrk where it fits, our own only where none does."""

@@ -1,0 +1,100 @@
+"""Idle connections: each served once, then kept open without a word."""
+
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from perf.errors import PerfError
+from perf.load.http import get, split_head
+
+CONNECTIONS_PER_ADDRESS = 5000
+"""Well below the ephemeral ports (28,232 by default) of one source address."""
+SPARE_FILES = 256
+_TIMEOUT_SECONDS = 5.0
+
+
+def connections_allowed() -> int:
+    """Raise our soft limit of open files to the hard one; connections that fit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard - SPARE_FILES
+
+
+def source_address(index: int) -> str:
+    """The loopback address from which the index-th connection comes."""
+    return f"127.0.0.{2 + index // CONNECTIONS_PER_ADDRESS}"
+
+
+class Held:
+    """Open connections, closed together."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._port = port
+        self._request = get(path)
+        self._sockets: list[socket.socket] = []
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def grow(self, total: int) -> None:
+        """Open until there are ``total``, each served once.
+
+        Raises:
+            PerfError: one was refused or not served; the message says which.
+        """
+        while len(self._sockets) < total:
+            try:
+                sock = self._served(source_address(len(self._sockets)))
+            except (PerfError, OSError) as error:
+                which = len(self._sockets) + 1
+                raise PerfError(f"connection {which} was not served: {error}") from None
+            self._sockets.append(sock)
+
+    def _served(self, source: str) -> socket.socket:
+        sock = socket.create_connection(
+            ("127.0.0.1", self._port), _TIMEOUT_SECONDS, source_address=(source, 0)
+        )
+        try:
+            exchange(sock, self._request)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def exchange_again(self, index: int) -> None:
+        """Use a held connection once more.
+
+        Raises:
+            PerfError, OSError: it is not served any more.
+        """
+        exchange(self._sockets[index], self._request)
+
+    def close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+
+@contextmanager
+def held(port: int, path: str) -> Iterator[Held]:
+    connections = Held(port, path)
+    try:
+        yield connections
+    finally:
+        connections.close()
+
+
+def exchange(sock: socket.socket, request: bytes) -> None:
+    """One request and its whole response on a blocking socket.
+
+    Raises:
+        PerfError: the answer is not a complete success.
+    """
+    sock.sendall(request)
+    received = b""
+    while (parts := split_head(received)) is None or parts[1] < parts[0]:
+        piece = sock.recv(65536)
+        if not piece:
+            raise PerfError("the server closed a connection instead of answering")
+        received += piece

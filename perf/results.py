@@ -1,0 +1,87 @@
+"""What a workload hands to the report: metrics, samples, verdicts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from perf.machine import Machine
+from perf.stats import Spread, paired_ratios, spread
+
+SUBJECT = "penstock"
+Limit = Literal["server", "client", "neither"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One column of figures; ``key`` names it in samples and in JSON."""
+
+    key: str
+    title: str
+    unit: str
+    digits: int = 2
+    ratio: bool = False
+    """Whether the report relates it, round by round, to every peer's figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One server, one case, one round."""
+
+    server: str
+    case: str
+    round: int
+    values: Mapping[str, float]
+    limited_by: Limit | None = None
+    """Which side ran out of CPU first; None where the workload does not ask."""
+    passed: bool | None = None
+    """Against the workload's own bound; None where it has none."""
+
+
+@dataclass(slots=True)
+class Result:
+    """One run of one workload."""
+
+    workload: str
+    machine: Machine
+    metrics: Sequence[Metric]
+    samples: list[Sample] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know before believing the figures, absent peers included."""
+
+    def cases(self) -> list[str]:
+        return list(dict.fromkeys(sample.case for sample in self.samples))
+
+    def servers(self, case: str) -> list[str]:
+        mine = (sample.server for sample in self.samples if sample.case == case)
+        return list(dict.fromkeys(mine))
+
+    def rounds(self, case: str, server: str, key: str) -> dict[int, float]:
+        """Round number -> value; empty when the server did not report ``key``."""
+        return {
+            sample.round: sample.values[key]
+            for sample in self.samples
+            if (sample.case, sample.server) == (case, server) and key in sample.values
+        }
+
+    def spread(self, case: str, server: str, key: str) -> Spread | None:
+        values = list(self.rounds(case, server, key).values())
+        return spread(values) if values else None
+
+    def ratio(self, case: str, peer: str, key: str) -> Spread | None:
+        """The subject's figure over the peer's, paired by round."""
+        ratios = paired_ratios(
+            self.rounds(case, SUBJECT, key), self.rounds(case, peer, key)
+        )
+        return spread(ratios) if ratios else None
+
+    def limits(self, case: str, server: str) -> list[str]:
+        """Who limited the rounds of this case, without repetition."""
+        found = (
+            sample.limited_by
+            for sample in self.samples
+            if (sample.case, sample.server) == (case, server)
+        )
+        return sorted({limit for limit in found if limit is not None})
+
+    def failed(self) -> bool:
+        return any(sample.passed is False for sample in self.samples)

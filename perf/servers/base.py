@@ -1,0 +1,134 @@
+"""What all measured servers have in common: set-up, start, readiness, end."""
+
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from perf.process import child, wait_until_ready
+
+READY_SECONDS = 20.0
+_PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client with a limit of its own, known by a bearer token."""
+
+    name: str
+    token: str
+    rate_bps: int  # bytes per second
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a server is started for. A workload changes only what it is about."""
+
+    root: Path  # the folder to serve
+    cpus: Sequence[int]
+    congestion: str
+    connections: int = 1024  # that must fit at the same time
+    body_bytes: int = 1024  # of the files asked for
+    clients: Sequence[Client] = ()  # only penstock knows clients
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start one server."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Kind(Protocol):
+    """One server software in its best configuration for serving static files."""
+
+    name: str
+
+    def version(self) -> str | None:
+        """The installed version, None when it is not installed."""
+
+    def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
+        """Write what it needs into ``folder``; say how to start it on ``port``.
+
+        It must stay in the foreground and listen on 127.0.0.1.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started server that has answered a request."""
+
+    kind: str
+    pid: int
+    port: int
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+
+@contextmanager
+def running(kind: Kind, setup: Setup, probe_path: str) -> Iterator[Running]:
+    """Start a server, wait until it serves ``probe_path``, end it with the block.
+
+    Raises:
+        PerfError: it did not start; the message has its last words.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix=f"perf-{kind.name}-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        log = folder / "log"
+        launch = kind.launch(setup, port, folder)
+        cpus = set(setup.cpus)
+        with child(launch.argv, cpus=cpus, log=log, env=launch.env) as process:
+            wait_until_ready(
+                process,
+                lambda: serves(port, probe_path),
+                seconds=READY_SECONDS,
+                log=log,
+            )
+            yield Running(kind.name, process.pid, port)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def serves(port: int, path: str) -> bool:
+    """Whether a GET is answered with 200."""
+    request = f"GET /{path} HTTP/1.1\r\nHost: perf\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection(("127.0.0.1", port), _PROBE_SECONDS) as sock:
+            sock.sendall(request.encode())
+            return sock.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def open_files(wanted: int) -> int:
+    """As many open files as wanted, or as the hard limit leaves a server."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def find_program(name: str) -> str | None:
+    """Debian keeps daemons in /usr/sbin, which is not on every user's PATH."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+
+
+def first_line(argv: Sequence[str]) -> str:
+    """The first line a program prints, on whichever stream it chooses."""
+    done = subprocess.run(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return done.stdout.partition("\n")[0].strip()

@@ -1,0 +1,71 @@
+"""penstock itself: the build in this working copy, else the installed one."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from perf.errors import PerfError
+from perf.servers.base import Client, Launch, Setup, free_port
+
+_SOURCE = Path(__file__).resolve().parents[2] / "server"
+
+
+class Penstock:
+    """Started by the interpreter that runs the harness."""
+
+    name = "penstock"
+
+    def version(self) -> str | None:
+        if not (_built_here() or _installed()):
+            return None
+        code = "from importlib.metadata import version; print(version('penstock'))"
+        found = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        place = "this working copy" if _built_here() else "installed"
+        return f"{found.stdout.strip() or 'unversioned'} ({place})"
+
+    def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
+        if not (_built_here() or _installed()):
+            raise PerfError("penstock is not built: run ./dev build")
+        argv = [sys.executable, "-m", "penstock", "serve", str(setup.root)]
+        argv += ["--listen", f"127.0.0.1:{port}"]
+        argv += ["--admin", f"127.0.0.1:{free_port()}"]
+        argv += ["--cpus", ",".join(map(str, setup.cpus))]
+        argv += ["--congestion", setup.congestion]
+        path = folder / "penstock.toml"
+        path.write_text(config(setup.clients))
+        return Launch([*argv, "--config", str(path)], _environment())
+
+
+def config(clients: Sequence[Client]) -> str:
+    """The TOML file that gives every client its limit; empty without clients.
+
+    Names must be bare TOML keys. The file holds digests, never a token.
+    """
+    return "\n".join(
+        f"[clients.{client.name}]\n"
+        f'rate = "{client.rate_bps}"\n'
+        f'token_sha256 = ["{hashlib.sha256(client.token.encode()).hexdigest()}"]\n'
+        for client in clients
+    )
+
+
+def _built_here() -> bool:
+    package = _SOURCE / "penstock"
+    return (package / "cli.py").exists() and any(package.glob("_engine.*.so"))
+
+
+def _installed() -> bool:
+    return find_spec("penstock") is not None and find_spec("penstock.cli") is not None
+
+
+def _environment() -> dict[str, str]:
+    if not _built_here():
+        return {}
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{_SOURCE}:{before}" if before else str(_SOURCE)}

@@ -1,0 +1,1 @@
+"""The named workloads; each module says what it measures and how."""

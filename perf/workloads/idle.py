@@ -1,0 +1,108 @@
+"""``idle``: what an idle keep-alive connection costs the server in user memory.
+
+Every connection is served one request and then kept. The resident set of all the
+server's processes is read before and after; kernel memory is not part of it. The
+figure starts from a server that has already served, so that what it sets up once
+(caches, tables) is not counted as a connection.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from perf.bench import Bench
+from perf.cpu import process_tree
+from perf.errors import PerfError
+from perf.load import hold
+from perf.results import SUBJECT, Metric, Result, Sample
+from perf.servers import Kind, running
+
+NAME = "idle"
+FILE_BYTES = 1024
+BASELINE_CONNECTIONS = 64
+SETTLE_SECONDS = 1.0
+METRICS = (
+    Metric("rss_bytes_per_connection", "RSS per connection", "B", 0, ratio=True),
+    Metric("rss_before_mib", "RSS before", "MiB", 1),
+    Metric("rss_after_mib", "RSS after", "MiB", 1),
+    Metric("connections", "idle connections", "", 0),
+)
+
+
+def steps(bench: Bench, connections: Sequence[int]) -> int:
+    return bench.rounds * len(bench.kinds) * len(connections)
+
+
+def run(bench: Bench, connections: Sequence[int]) -> Result:
+    """Measure every number of connections.
+
+    Raises:
+        PerfError: penstock did not serve a connection, or the limit of open files
+            does not allow so many.
+    """
+    allowed = hold.connections_allowed()
+    if max(connections) > allowed:
+        raise PerfError(
+            f"the limit of open files allows {allowed} connections: raise the hard "
+            f"limit (ulimit -Hn) to {max(connections) + hold.SPARE_FILES}"
+        )
+    result = bench.result(NAME, METRICS, "perf.load.hold")
+    cases = {f"{count} connections": count for count in connections}
+    failed: set[tuple[str, str]] = set()
+    for number, case, kind in bench.turns(list(cases)):
+        if (case, kind.name) in failed:
+            continue
+        try:
+            result.samples.append(_turn(bench, kind, case, number, cases[case]))
+        except PerfError as error:
+            if kind.name == SUBJECT:
+                raise
+            failed.add((case, kind.name))  # a peer that cannot is a finding too
+            result.notes.append(f"{kind.name}, {case}: {error}")
+    return result
+
+
+def _turn(bench: Bench, kind: Kind, case: str, number: int, count: int) -> Sample:
+    path = bench.file(FILE_BYTES)
+    setup = replace(bench.setup(), connections=count + 1024)
+    with (
+        running(kind, setup, path) as server,
+        hold.held(server.port, path) as connections,
+    ):
+        connections.grow(BASELINE_CONNECTIONS)
+        time.sleep(SETTLE_SECONDS)
+        before = tree_rss_bytes(server.pid)
+        connections.grow(BASELINE_CONNECTIONS + count)
+        time.sleep(SETTLE_SECONDS)
+        after = tree_rss_bytes(server.pid)
+        connections.grow(BASELINE_CONNECTIONS + count + 1)  # one more is served
+        connections.exchange_again(0)  # and the oldest one still is
+    return Sample(
+        server=kind.name,
+        case=case,
+        round=number,
+        values={
+            "rss_bytes_per_connection": (after - before) / count,
+            "rss_before_mib": before / 2**20,
+            "rss_after_mib": after / 2**20,
+            "connections": count,
+        },
+    )
+
+
+def tree_rss_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants, from smaps_rollup: exact,
+    where VmRSS is an estimate. Pages shared by master and worker count twice, but
+    as much before as after."""
+    return sum(
+        rss_bytes(Path(f"/proc/{member}/smaps_rollup").read_text())
+        for member in process_tree(pid)
+    )
+
+
+def rss_bytes(smaps_rollup: str) -> int:
+    for line in smaps_rollup.splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise PerfError("the kernel does not report Rss in smaps_rollup")

@@ -1,0 +1,85 @@
+"""``limit``: does one client get its limit, no more and no less, however it asks?
+
+Each measure uses a client that has never been seen, known by its bearer token. It
+downloads over all its connections as fast as it is let, and counts the bytes of
+bodies that it received from the first one on, over an exact interval.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+
+from perf import corpus
+from perf.bench import Bench
+from perf.errors import PerfError
+from perf.load import sink
+from perf.results import SUBJECT, Metric, Result, Sample
+from perf.servers import Client, running
+
+NAME = "limit"
+ERROR_PERCENT_MAX = 1.0
+FILE_BYTES = 100 * corpus.MIB
+METRICS = (
+    Metric("mean_mb_per_second", "mean", "MB/s", digits=3),
+    Metric("error_percent", "error", "%", digits=2),
+)
+
+
+def steps(bench: Bench, limits_mb: Sequence[int], connections: Sequence[int]) -> int:
+    return bench.rounds * len(limits_mb) * len(connections)
+
+
+def run(bench: Bench, limits_mb: Sequence[int], connections: Sequence[int]) -> Result:
+    """Measure every limit (10^6 bytes per second) with every number of connections.
+
+    Raises:
+        PerfError: penstock did not start, failed a request, or ended.
+    """
+    bench = bench.only(SUBJECT)
+    if not bench.kinds:
+        raise PerfError(f"this workload needs {SUBJECT}, which is not built")
+    result = bench.result(NAME, METRICS, "perf.load.sink (MSG_TRUNC)")
+    cases = {
+        f"{limit} MB/s, {count} connection{'s' * (count > 1)}": (limit, count)
+        for limit in limits_mb
+        for count in connections
+    }
+    path = bench.file(FILE_BYTES)
+    for kind in bench.kinds:
+        clients = {
+            (number, case): Client(
+                f"m{number}_{index}", secrets.token_hex(16), limit * 10**6
+            )
+            for number in range(bench.rounds)
+            for index, (case, (limit, _)) in enumerate(cases.items())
+        }
+        setup = replace(
+            bench.setup(), body_bytes=FILE_BYTES, clients=list(clients.values())
+        )
+        with running(kind, setup, path) as server:
+            for number, case, _ in bench.turns(list(cases)):
+                limit, count = cases[case]
+                order = sink.SinkOrder(
+                    port=server.port,
+                    path=path,
+                    connections=count,
+                    seconds=float(bench.seconds),
+                    token=clients[number, case].token,
+                    finish=False,
+                )
+                done = sink.run(order, {*bench.server_cpus, bench.load_cpu})
+                result.samples.append(judge(case, number, limit, done))
+    return result
+
+
+def judge(case: str, number: int, limit_mb: int, done: sink.SinkRun) -> Sample:
+    """Compare what arrived with the limit."""
+    mean = done.body_bytes / 1e6 / done.seconds
+    error = 100.0 * (mean - limit_mb) / limit_mb
+    return Sample(
+        server=SUBJECT,
+        case=case,
+        round=number,
+        values={"mean_mb_per_second": mean, "error_percent": error},
+        passed=abs(error) <= ERROR_PERCENT_MAX,
+    )

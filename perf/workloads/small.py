@@ -1,0 +1,77 @@
+"""``small``: files that fit into memory, keep-alive, as fast as one core serves them.
+
+Each turn starts the server anew, warms it up, then lets wrk ask for one file over
+all connections. CPU per request covers exactly wrk's measured run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from perf import corpus
+from perf.bench import Bench, measured
+from perf.load import wrk
+from perf.results import Metric, Result, Sample
+from perf.servers import Kind, running
+
+NAME = "small"
+WARM_UP_SECONDS = 1
+METRICS = (
+    Metric("cpu_us_per_request", "CPU per request", "µs", ratio=True),
+    Metric("requests_per_second", "requests/s", "", digits=0),
+    Metric("server_cpu_share", "server CPU", "", digits=2),
+    Metric("load_cpu_share", "wrk CPU", "", digits=2),
+)
+
+
+def steps(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> int:
+    return bench.rounds * len(bench.kinds) * len(sizes) * len(connections)
+
+
+def run(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> Result:
+    """Measure every size with every number of connections.
+
+    Raises:
+        PerfError: a server did not start, failed requests, or ended.
+    """
+    result = bench.result(NAME, METRICS, wrk.version() or "wrk absent")
+    cases = {
+        f"{corpus.title(size)}, {count} connections": (size, count)
+        for size in sizes
+        for count in connections
+    }
+    for number, case, kind in bench.turns(list(cases)):
+        size, count = cases[case]
+        result.samples.append(_turn(bench, kind, case, number, size, count))
+    if any(sample.limited_by == "client" for sample in result.samples):
+        result.notes.append(
+            "some rounds were limited by wrk: their requests/s are wrk's limit; "
+            "CPU per request is the server's own, taken below its saturation"
+        )
+    return result
+
+
+def _turn(
+    bench: Bench, kind: Kind, case: str, number: int, size: int, connections: int
+) -> Sample:
+    path = bench.file(size)
+    setup = replace(
+        bench.setup(), body_bytes=size, connections=max(1024, 2 * connections)
+    )
+    with running(kind, setup, path) as server:
+        load = {"connections": connections, "cpu": bench.load_cpu}
+        wrk.run(server.url(path), seconds=WARM_UP_SECONDS, **load)
+        with measured(server, bench) as usage:
+            done = wrk.run(server.url(path), seconds=bench.seconds, **load)
+    load_share = done.cpu_ns / 1e9 / done.seconds
+    return Sample(
+        server=kind.name,
+        case=case,
+        round=number,
+        values={
+            "cpu_us_per_request": usage.cpu_ns / 1e3 / done.requests,
+            "requests_per_second": done.requests / done.seconds,
+            "server_cpu_share": usage.server_share,
+            "load_cpu_share": load_share,
+        },
+        limited_by=usage.limited_by(load_share),
+    )
