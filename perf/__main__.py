@@ -48,6 +48,8 @@ class Common:
     "TCP congestion control of every connection; system leaves the machine's own."
     json: Path | None = None
     "Also write everything to this file."
+    markdown: Path | None = None
+    "Also write the tables to this file."
 
 
 @Parameter(name="*")
@@ -233,6 +235,8 @@ def _run(
     report.show(console, result)
     if common.json is not None:
         report.write_json(result, common.json)
+    if common.markdown is not None:
+        report.write(common.markdown, report.as_markdown(result))
     return 1 if result.failed() else 0
 
 

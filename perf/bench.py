@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from perf import corpus, machine
 from perf.cpu import CpuMeter, core_times
@@ -38,13 +39,20 @@ class Bench:
     def setup(self) -> Setup:
         return Setup(self.folder, self.server_cpus, self.congestion)
 
-    def result(self, workload: str, metrics: Sequence[Metric], load: str) -> Result:
+    def result(
+        self,
+        workload: str,
+        metrics: Sequence[Metric],
+        load: str,
+        *,
+        load_pinned: bool = True,
+    ) -> Result:
         """An empty result with this run's facts; ``load`` names the generator."""
         versions = {kind.name: kind.version() or "absent" for kind in self.kinds}
         facts = machine.describe(
             pinned=self.unpinned_reason is None and self.congestion != "system",
             server_cpus=self.server_cpus,
-            load_cpu=self.load_cpu,
+            load_cpu=self.load_cpu if load_pinned else None,
             versions={**versions, "load": load},
         )
         notes = [f"{name} is absent: not installed" for name in self.absent]
@@ -53,7 +61,7 @@ class Bench:
                 f"congestion control not pinned to {self.congestion}, "
                 f"the machine's is used: {self.unpinned_reason}"
             )
-        if self.load_cpu in self.server_cpus:
+        if load_pinned and self.load_cpu in self.server_cpus:
             notes.append("load and server share a core: figures are not comparable")
         return Result(workload, facts, metrics, notes=notes)
 
@@ -76,6 +84,7 @@ class Usage:
 
     cpu_ns: int = 0  # of the server's processes
     server_share: float = 0.0  # of the cores it may use
+    server_core_share: float = 0.0  # of the same cores, whoever used them
     core_idle_share: float = 1.0  # of the load's core, whoever used it
 
     def limited_by(self, load_share: float) -> Limit:
@@ -89,9 +98,14 @@ class Usage:
 def measured(server: Running, bench: Bench) -> Iterator[Usage]:
     """Fill a Usage with what happens inside the block."""
     usage = Usage()
-    core = core_times(bench.load_cpu)
+    load_core = core_times(bench.load_cpu)
+    server_cores = [core_times(cpu) for cpu in bench.server_cpus]
     meter = CpuMeter(server.pid)
     yield usage
     usage.cpu_ns, wall_ns = meter.cpu_ns(), meter.wall_ns()
     usage.server_share = usage.cpu_ns / (wall_ns * len(bench.server_cpus))
-    usage.core_idle_share = core.idle_share_until(core_times(bench.load_cpu))
+    usage.core_idle_share = load_core.idle_share_until(core_times(bench.load_cpu))
+    usage.server_core_share = 1.0 - fmean(
+        before.idle_share_until(core_times(cpu))
+        for cpu, before in zip(bench.server_cpus, server_cores, strict=True)
+    )

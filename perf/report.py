@@ -1,9 +1,9 @@
 """Shows a result: tables in the terminal, JSON for machines, a bar meanwhile."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -52,8 +52,8 @@ def show(console: Console, result: Result) -> None:
     console.print(f"\n[bold]{result.workload}[/bold]")
     for line in machine_lines(result.machine):
         console.print(line, style="dim", highlight=False)
-    for table in tables(result):
-        console.print(table)
+    for grid in grids(result):
+        console.print(drawn(grid))
     for note in result.notes:
         console.print(f"note: {note}", highlight=False)
 
@@ -62,38 +62,49 @@ def machine_lines(machine: Machine) -> list[str]:
     pinned = "pinned" if machine.congestion_pinned else "the machine's default"
     cores = ",".join(map(str, machine.server_cpus))
     versions = ", ".join(f"{name} {text}" for name, text in machine.versions.items())
+    load = "not pinned" if machine.load_cpu is None else f"on cpu {machine.load_cpu}"
     return [
         f"{machine.taken_at} · {machine.cpu_model} × {machine.cpus} · "
         f"{machine.memory_bytes / 2**30:.1f} GiB · {machine.kernel}",
-        f"server on cpu {cores}, load on cpu {machine.load_cpu} · "
+        f"server on cpu {cores}, load {load} · "
         f"congestion control {machine.congestion_control} ({pinned}) · {versions}",
     ]
 
 
-def tables(result: Result) -> list[Table]:
-    """One table per case; one table of all cases where only one server is shown."""
-    judged = any(sample.passed is not None for sample in result.samples)
-    if judged:
-        return [_verdict_table(result)]
-    return [_case_table(result, case) for case in result.cases()]
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One table, before it is drawn."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
-def _case_table(result: Result, case: str) -> Table:
-    table = Table(title=case, title_justify="left")
-    table.add_column("server")
+def grids(result: Result) -> list[Grid]:
+    """One table per case; one of all cases where they are judged, not compared."""
+    if any(sample.passed is not None for sample in result.samples):
+        return [_verdict_grid(result)]
+    return [_case_grid(result, case) for case in result.cases()]
+
+
+def _case_grid(result: Result, case: str) -> Grid:
+    headings = ["server"]
     for metric in result.metrics:
-        table.add_column(_heading(metric), justify="right")
+        headings.append(_heading(metric))
         if metric.ratio:
-            table.add_column(f"{SUBJECT} ÷ this", justify="right")
-    table.add_column("limited by")
-    for server in result.servers(case):
-        row = [server]
-        for metric in result.metrics:
-            row.append(figure(result.spread(case, server, metric.key), metric.digits))
-            if metric.ratio:
-                row.append(_ratio(result, case, server, metric))
-        table.add_row(*row, ", ".join(result.limits(case, server)) or "–")
-    return table
+            headings.append(f"{SUBJECT} ÷ this")
+    servers = result.servers(case)
+    rows = [_case_row(result, case, server) for server in servers]
+    return Grid(case, [*headings, "limited by"], rows)
+
+
+def _case_row(result: Result, case: str, server: str) -> list[str]:
+    row = [server]
+    for metric in result.metrics:
+        row.append(figure(result.spread(case, server, metric.key), metric.digits))
+        if metric.ratio:
+            row.append(_ratio(result, case, server, metric))
+    return [*row, ", ".join(result.limits(case, server)) or "–"]
 
 
 def _ratio(result: Result, case: str, server: str, metric: Metric) -> str:
@@ -102,20 +113,49 @@ def _ratio(result: Result, case: str, server: str, metric: Metric) -> str:
     return figure(result.ratio(case, server, metric.key), 2)
 
 
-def _verdict_table(result: Result) -> Table:
-    table = Table(title=f"{SUBJECT}, against the limit", title_justify="left")
-    table.add_column("case")
-    for metric in result.metrics:
-        table.add_column(_heading(metric), justify="right")
-    table.add_column("verdict")
-    for case in result.cases():
-        for server in result.servers(case):
-            figures = [
-                figure(result.spread(case, server, metric.key), metric.digits)
+def _verdict_grid(result: Result) -> Grid:
+    rows = [
+        [
+            case,
+            *(
+                figure(result.spread(case, SUBJECT, metric.key), metric.digits)
                 for metric in result.metrics
-            ]
-            table.add_row(case, *figures, verdict(result, case))
+            ),
+            verdict(result, case),
+        ]
+        for case in result.cases()
+    ]
+    headings = ["case", *map(_heading, result.metrics), "verdict"]
+    return Grid(f"{SUBJECT}, against the limit", headings, rows)
+
+
+def drawn(grid: Grid) -> Table:
+    """For a terminal."""
+    table = Table(title=grid.title, title_justify="left")
+    for index, heading in enumerate(grid.headings):
+        text = index in (0, len(grid.headings) - 1)
+        table.add_column(heading, justify="left" if text else "right")
+    for row in grid.rows:
+        table.add_row(*row)
     return table
+
+
+def as_markdown(result: Result) -> str:
+    """The same page for documents."""
+    lines = [f"### {result.workload}", "", *machine_lines(result.machine), ""]
+    for grid in grids(result):
+        lines += [f"**{grid.title}**", "", _markdown_row(grid.headings)]
+        lines.append(_markdown_row(["---", *["---:"] * (len(grid.headings) - 1)]))
+        lines += [_markdown_row(row) for row in grid.rows]
+        lines.append("")
+    lines += [f"* {note}" for note in result.notes]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    # A cell's second line is the range: in a document it fits beside the median.
+    texts = (cell.replace("\n", " (") + ")" * ("\n" in cell) for cell in cells)
+    return f"| {' | '.join(texts)} |"
 
 
 def verdict(result: Result, case: str) -> str:
@@ -174,6 +214,10 @@ def _summary(result: Result, case: str, server: str) -> dict[str, object]:
     }
 
 
-def write_json(result: Result, path: Path) -> None:
+def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
+    path.write_text(text)
+
+
+def write_json(result: Result, path: Path) -> None:
+    write(path, json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")

@@ -19,6 +19,7 @@ METRICS = (
     Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True),
     Metric("gb_per_second", "GB/s", "", digits=2),
     Metric("server_cpu_share", "server CPU", "", digits=2),
+    Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "sink CPU", "", digits=2),
 )
 
@@ -69,6 +70,7 @@ def _turn(
             "cpu_ms_per_gb": usage.cpu_ns / 1e6 / gigabytes,
             "gb_per_second": gigabytes / done.seconds,
             "server_cpu_share": usage.server_share,
+            "server_core_share": usage.server_core_share,
             "load_cpu_share": load_share,
         },
         limited_by=usage.limited_by(load_share),

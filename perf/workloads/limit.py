@@ -38,7 +38,9 @@ def run(bench: Bench, limits_mb: Sequence[int], connections: Sequence[int]) -> R
     bench = bench.only(SUBJECT)
     if not bench.kinds:
         raise PerfError(f"this workload needs {SUBJECT}, which is not built")
-    result = bench.result(NAME, METRICS, "perf.load.sink (MSG_TRUNC)")
+    result = bench.result(
+        NAME, METRICS, "perf.load.sink (MSG_TRUNC)", load_pinned=False
+    )
     cases = {
         f"{limit} MB/s, {count} connection{'s' * (count > 1)}": (limit, count)
         for limit in limits_mb

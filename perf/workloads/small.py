@@ -19,6 +19,7 @@ METRICS = (
     Metric("cpu_us_per_request", "CPU per request", "µs", ratio=True),
     Metric("requests_per_second", "requests/s", "", digits=0),
     Metric("server_cpu_share", "server CPU", "", digits=2),
+    Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "wrk CPU", "", digits=2),
 )
 
@@ -71,6 +72,7 @@ def _turn(
             "cpu_us_per_request": usage.cpu_ns / 1e3 / done.requests,
             "requests_per_second": done.requests / done.seconds,
             "server_cpu_share": usage.server_share,
+            "server_core_share": usage.server_core_share,
             "load_cpu_share": load_share,
         },
         limited_by=usage.limited_by(load_share),

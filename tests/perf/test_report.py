@@ -62,6 +62,13 @@ def test_json_holds_every_sample_and_the_summary(tmp_path: Path) -> None:
     assert nginx["limited_by"] == ["client"]
 
 
+def test_markdown_has_a_row_per_server_with_as_many_cells_as_headings() -> None:
+    rows = [r for r in report.as_markdown(result()).splitlines() if r.startswith("|")]
+    assert len(rows) == 4
+    assert len({row.count("|") for row in rows}) == 1
+    assert rows[3].startswith("| nginx | 4.00 (4.00–10.00) | 0.75 (0.50–0.90) |")
+
+
 def limited(*body_bytes: int) -> Result:
     found = Result("limit", MACHINE, limit.METRICS)
     for number, count in enumerate(body_bytes):
