@@ -75,7 +75,7 @@ cdef inline int target_path(const char* raw, size_t n, Text* path) noexcept nogi
             if raw[end] == c'@':
                 return -EINVAL
             end += 1
-        if end == start or raw[start] == c':':  # no host
+        if start == 0 or end == start or raw[start] == c':':  # no scheme, no host
             return -EINVAL
         start = end
     end = start
@@ -168,14 +168,14 @@ cdef inline int target_decode(
 
     ``out`` gets it decoded and normalised, with a NUL and without a slash at either
     end; empty means the root. The query is left out. ``cap`` bounds the path also
-    before ".." shortens it, and counts the NUL.
+    before "." and ".." shorten it, and counts the NUL.
 
     0, or the first of: -EINVAL (no such form, malformed, above the root),
     -ENAMETOOLONG, -ENOENT (a hidden segment and not ``show_dotfiles``).
     """
     cdef Text path
     cdef size_t end = 0
-    cdef size_t start
+    cdef size_t start, name
     cdef int rc
     if not target_is_clean(raw, n) or target_path(raw, n, &path) < 0:
         return -EINVAL
@@ -186,15 +186,15 @@ cdef inline int target_decode(
         path.at += 1  # the slash before the segment
         path.n -= 1
         start = end
-        if start:
+        if start and path.n and path.at[0] != c'/':
             if start + 1 >= cap:
                 return -ENAMETOOLONG
             out[end] = c'/'
             end += 1
+        name = end
         rc = target_segment(&path, out, cap, &end)
         if rc == 0:
-            rc = target_settle(
-                out, start, start + 1 if start else 0, &end, &t.trailing_slash)
+            rc = target_settle(out, start, name, &end, &t.trailing_slash)
         if rc < 0:
             return rc
     if not show_dotfiles and target_is_hidden(out, end):

@@ -1,0 +1,4 @@
+"""The engine's units for the tests: thin wrappers, one included file per part."""
+
+include "_testing_http.pxi"
+include "_testing_shaping.pxi"
