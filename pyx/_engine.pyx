@@ -1,0 +1,11 @@
+# distutils: language = c
+"""The compiled engine's Python face; typed and documented in ``_engine.pyi``.
+
+The rest of the engine is header-only units (``*.pxd``) in one translation unit. No
+Python object is touched in the loop: this file hands over numbers and descriptors and
+reads counters.
+"""
+
+include "facade_clients.pxi"
+include "facade_engine.pxi"
+include "facade_probe.pxi"

@@ -1,0 +1,137 @@
+"""Accepting: multishot ACCEPT on every listener of the engine."""
+
+from libc.errno cimport ECONNABORTED
+from libc.stdint cimport uint32_t
+
+from c_atomic cimport atomic_add_i64
+from c_errno cimport ECANCELED
+from c_file cimport close
+from c_socket cimport (
+    AF_INET, AF_INET6, SOCK_CLOEXEC, getpeername, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage,
+)
+from c_uring cimport *
+from clients cimport (
+    CLIENT_OVERFLOW, clients_at, clients_by_address, key_from_v4, key_from_v6,
+)
+from closing cimport conn_receive
+from conn cimport DEADLINE_HEADER, TIMER_ACCEPT, Conn
+from engine cimport (
+    ENGINE_SERVING, MAIL_ACCEPT_PAUSED, MAIL_ACCEPT_RESUMED, OP_ACCEPT, OP_NONE, Engine,
+    Listener, conn_set_deadline, engine_new_conn, engine_tell,
+)
+from keymap cimport Key
+from limits cimport ACCEPT_BACKOFF_NS
+from ring cimport ring_sqe
+from slab cimport slab_release
+from userdata cimport userdata_pack
+from wheel cimport wheel_arm, wheel_cancel
+
+
+cdef inline void accept_arm(Engine* e, uint32_t i) noexcept nogil:
+    cdef Listener* l = &e.listeners[i]
+    cdef io_uring_sqe* sqe
+    if l.accepting or e.state != ENGINE_SERVING:
+        return
+    sqe = ring_sqe(&e.ring)
+    io_uring_prep_multishot_accept(sqe, l.fd, NULL, NULL, SOCK_CLOEXEC)
+    io_uring_sqe_set_data64(sqe, userdata_pack(OP_ACCEPT, i, 0))
+    l.accepting = True
+    e.standing += 1
+
+
+cdef inline uint32_t client_of_peer(Engine* e, int fd) noexcept nogil:
+    """The row of the peer's address; the shared one if the peer is gone already."""
+    cdef sockaddr_storage peer
+    cdef unsigned int n = sizeof(peer)
+    cdef Key key
+    peer.ss_family = 0
+    if getpeername(fd, <sockaddr*>&peer, &n) < 0:
+        return CLIENT_OVERFLOW
+    if peer.ss_family == AF_INET:
+        key_from_v4(&key, &(<sockaddr_in*>&peer).sin_addr)
+    elif peer.ss_family == AF_INET6:
+        key_from_v6(&key, (<sockaddr_in6*>&peer).sin6_addr.s6_addr)
+    else:
+        return CLIENT_OVERFLOW
+    return clients_by_address(e.clients, &key, e.now_ns)
+
+
+cdef inline void accept_one(Engine* e, int fd) noexcept nogil:
+    """A slot for the socket. Beyond ``max_connections`` its first request gets 503;
+    beyond the slots for that it is closed at once."""
+    cdef Conn* c = engine_new_conn(e, fd)
+    e.counters.accepted += 1
+    if c == NULL:
+        e.counters.refused += 1
+        close(fd)
+        return
+    if e.conns.used > e.limits.max_connections:
+        e.counters.refused += 1
+        c.refusing = True
+    c.client = client_of_peer(e, fd)
+    c.counted = True
+    atomic_add_i64(&clients_at(e.clients, c.client).connections, 1)
+    # The first request must come as quickly as any later one.
+    conn_set_deadline(e, c, DEADLINE_HEADER, e.limits.header_timeout_ns)
+    conn_receive(e, c)
+
+
+cdef inline void accept_resume(Engine* e, uint32_t i) noexcept nogil:
+    """After the backoff."""
+    accept_arm(e, i)
+    if e.listeners[i].paused:
+        e.listeners[i].paused = False
+        engine_tell(e, MAIL_ACCEPT_RESUMED, 0)
+
+
+cdef inline void accept_failed(Engine* e, uint32_t i, int error) noexcept nogil:
+    """EMFILE, ENFILE, ENOBUFS, ENOMEM: descriptors or memory may come back."""
+    cdef Listener* l = &e.listeners[i]
+    if error == ECONNABORTED:
+        return
+    e.counters.accept_errors += 1
+    if not l.paused:
+        engine_tell(e, MAIL_ACCEPT_PAUSED, error)
+    l.paused = True
+    l.timer.kind = TIMER_ACCEPT
+    l.timer.owner = i
+    wheel_arm(&e.wheel, &l.timer, e.now_ns + ACCEPT_BACKOFF_NS)
+
+
+cdef inline void on_accept(Engine* e, uint32_t i, int res, uint32_t flags) noexcept nogil:
+    cdef Listener* l = &e.listeners[i]
+    if not flags & IORING_CQE_F_MORE:
+        l.accepting = False
+        e.standing -= 1
+    if res >= 0:
+        if e.state == ENGINE_SERVING:
+            accept_one(e, res)
+        else:
+            close(res)
+    elif res != -ECANCELED:
+        accept_failed(e, i, -res)
+    if not l.accepting and not l.paused:
+        accept_arm(e, i)
+
+
+cdef inline void accept_stop(Engine* e) noexcept nogil:
+    """Cancel every ACCEPT; the sockets are closed when that has been reaped."""
+    cdef uint32_t i
+    cdef io_uring_sqe* sqe
+    for i in range(e.listeners_n):
+        wheel_cancel(&e.wheel, &e.listeners[i].timer)
+        if not e.listeners[i].accepting:
+            continue
+        sqe = ring_sqe(&e.ring)
+        io_uring_prep_cancel64(sqe, userdata_pack(OP_ACCEPT, i, 0), 0)
+        io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)
+        io_uring_sqe_set_data64(sqe, userdata_pack(OP_NONE, 0, 0))
+
+
+cdef inline void accept_close(Engine* e) noexcept nogil:
+    cdef uint32_t i
+    for i in range(e.listeners_n):
+        if e.listeners[i].fd >= 0 and not e.listeners[i].accepting:
+            close(e.listeners[i].fd)
+            e.listeners[i].fd = -1

@@ -1,0 +1,55 @@
+"""sys/socket.h, sys/uio.h and netinet/in.h: only what the engine uses."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+
+    struct sockaddr:
+        uint16_t sa_family
+
+    struct sockaddr_storage:
+        uint16_t ss_family
+
+    int getpeername(int fd, sockaddr* addr, unsigned int* n)
+    int shutdown(int fd, int how)
+
+    enum:
+        AF_INET
+        AF_INET6
+        SHUT_WR
+        SHUT_RDWR
+        MSG_MORE
+        MSG_NOSIGNAL
+        SOCK_CLOEXEC
+
+cdef extern from "<netinet/in.h>" nogil:
+    struct in_addr:
+        uint32_t s_addr
+
+    struct sockaddr_in:
+        in_addr sin_addr
+
+    struct in6_addr:
+        uint8_t s6_addr[16]
+
+    struct sockaddr_in6:
+        in6_addr sin6_addr
+
+cdef extern from "<poll.h>" nogil:
+    enum:
+        POLLIN
+        POLLOUT

@@ -1,0 +1,152 @@
+"""Closing: shutdown, cancel, wait for every SQE, close, recycle the slot.
+
+A descriptor is closed only when nothing in flight names it, and a slot is recycled only
+then, so a late completion can reach neither a stranger's socket nor a stranger's memory.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+
+from c_atomic cimport atomic_add_i64
+from c_socket cimport SHUT_RDWR, SHUT_WR, shutdown
+from c_uring cimport *
+from clients cimport Client, clients_at
+from conn cimport (
+    CONN_CLOSING, CONN_LINGERING, CONN_OPEN, DEADLINE_LINGER, Conn, conn_drop_pending,
+)
+from engine cimport (
+    OP_NONE, OP_RECV, Engine, conn_set_deadline, conn_userdata, engine_drop_request,
+)
+from filecache cimport File, file_unref
+from gate cimport gate_cancel, gate_client, gate_return
+from pipes cimport pipes_unwait
+from pool cimport pool_give
+from recvbufs cimport RECV_GROUP
+from ring cimport ring_counted_sqe, ring_sqe
+from slab cimport slab_release
+from transfer cimport (
+    TRANSFER_PARKED, TRANSFER_QUEUED, TRANSFER_READY, Transfer, transfer_drop_sources,
+)
+from userdata cimport userdata_pack
+from wheel cimport wheel_cancel
+
+
+cdef inline void conn_receive(Engine* e, Conn* c) noexcept nogil:
+    """Arm a multishot RECV."""
+    cdef io_uring_sqe* sqe
+    if c.receiving or c.starved or c.peer_closed:
+        return
+    sqe = ring_counted_sqe(&e.ring)
+    io_uring_prep_recv_multishot(sqe, c.fd, NULL, 0, 0)
+    io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
+    sqe.buf_group = RECV_GROUP
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_RECV))
+    c.receiving = True
+    c.in_flight += 1
+
+
+cdef inline void transfer_end(Engine* e, Conn* c) noexcept nogil:
+    """Give everything back that the transfer held; nothing of it is in flight."""
+    cdef Transfer* t = c.transfer
+    gate_return(e, t)
+    transfer_drop_sources(t)
+    atomic_add_i64(&gate_client(e, t).transfers, -1)
+    c.transfer = NULL
+    pool_give(&e.transfers, t)
+
+
+cdef inline void conn_leave_file(Engine* e, Conn* c) noexcept nogil:
+    """Stop waiting for a file."""
+    cdef File* f = c.file
+    cdef Conn** at
+    if f == NULL:
+        return
+    at = <Conn**>&f.waiters
+    while at[0] != NULL and at[0] != c:
+        at = &at[0].waiter_next
+    if at[0] == c:
+        at[0] = c.waiter_next
+    c.file = NULL
+    file_unref(f)
+
+
+cdef inline void conn_forget_input(Engine* e, Conn* c) noexcept nogil:
+    if c.pending != NULL:
+        e.counters.pending -= 1
+    conn_drop_pending(c)
+
+
+cdef inline void conn_release(Engine* e, Conn* c) noexcept nogil:
+    """Recycle a closing connection once nothing refers to it any more."""
+    cdef io_uring_sqe* sqe
+    if c.state != CONN_CLOSING or c.in_flight or c.runnable or c.starved:
+        return
+    if c.transfer != NULL:
+        transfer_end(e, c)
+    if c.counted:
+        atomic_add_i64(&clients_at(e.clients, c.client).connections, -1)
+    sqe = ring_sqe(&e.ring)
+    io_uring_prep_close(sqe, c.fd)
+    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)
+    io_uring_sqe_set_data64(sqe, userdata_pack(OP_NONE, 0, 0))
+    slab_release(&e.conns, c.slot)
+
+
+cdef inline void conn_cancel_all(Engine* e, Conn* c) noexcept nogil:
+    cdef io_uring_sqe* sqe = ring_sqe(&e.ring)
+    io_uring_prep_cancel_fd(sqe, c.fd, IORING_ASYNC_CANCEL_ALL)
+    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)
+    io_uring_sqe_set_data64(sqe, userdata_pack(OP_NONE, 0, 0))
+
+
+cdef inline void conn_close(Engine* e, Conn* c) noexcept nogil:
+    """End the connection now; what is in flight finishes first."""
+    cdef Transfer* t = c.transfer
+    if c.state == CONN_CLOSING:
+        return
+    c.state = CONN_CLOSING
+    wheel_cancel(&e.wheel, &c.timer)
+    conn_forget_input(e, c)
+    conn_leave_file(e, c)
+    engine_drop_request(e, c)
+    if t != NULL:
+        if t.state == TRANSFER_PARKED:
+            gate_cancel(e, t)
+        elif t.state == TRANSFER_QUEUED:
+            pipes_unwait(&e.pipes, t)
+            t.state = TRANSFER_READY
+        if t.state == TRANSFER_READY:
+            transfer_end(e, c)
+    if c.in_flight:
+        shutdown(c.fd, SHUT_RDWR)  # void: a socket that is gone is what we want
+        conn_cancel_all(e, c)
+    conn_release(e, c)
+
+
+cdef inline void conn_linger(Engine* e, Conn* c) noexcept nogil:
+    """Send our FIN and throw input away until theirs.
+
+    Closing with unread input would turn into an RST that can destroy the response on
+    its way (RFC 9112 section 9.6).
+    """
+    if c.state != CONN_OPEN:
+        return
+    if c.peer_closed or shutdown(c.fd, SHUT_WR) < 0:
+        conn_close(e, c)
+        return
+    c.state = CONN_LINGERING
+    conn_forget_input(e, c)
+    engine_drop_request(e, c)
+    conn_set_deadline(e, c, DEADLINE_LINGER, e.limits.linger_timeout_ns)
+    conn_receive(e, c)
+
+
+cdef inline void conn_pause_receive(Engine* e, Conn* c) noexcept nogil:
+    """Let the peer's TCP window close: enough unparsed input is here."""
+    cdef io_uring_sqe* sqe
+    if not c.receiving or c.pausing:
+        return
+    c.pausing = True
+    sqe = ring_sqe(&e.ring)
+    io_uring_prep_cancel64(sqe, conn_userdata(c, OP_RECV), 0)
+    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)
+    io_uring_sqe_set_data64(sqe, userdata_pack(OP_NONE, 0, 0))

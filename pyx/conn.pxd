@@ -1,0 +1,107 @@
+"""Conn: one client socket, and what hangs on it.
+
+A connection owns a protocol (``Http1``), at most one request whose head is being read
+or resolved, and at most one transfer. An idle one has neither: it costs its slot only.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memmove
+
+from filecache cimport File
+from http1 cimport Http1
+from limits cimport PENDING_BYTES_MAX, PENDING_PAUSE_BYTES
+from request cimport Request
+from transfer cimport Transfer
+from wheel cimport Timer
+
+
+cdef enum ConnState:
+    CONN_OPEN
+    CONN_LINGERING    # our FIN is out; input is thrown away until theirs
+    CONN_CLOSING      # shut down; waits for its SQEs to come back
+
+cdef enum Deadline:
+    DEADLINE_IDLE     # no request begun
+    DEADLINE_HEADER   # a request begun and not complete
+    DEADLINE_WRITE    # a response that must make progress
+    DEADLINE_LINGER
+
+cdef enum TimerKind:
+    TIMER_CONN = 1    # owner: slot
+    TIMER_GATE = 2    # owner: row of the client table
+    TIMER_ACCEPT = 3  # owner: index of the listener
+    TIMER_DRAIN = 4
+
+cdef struct Conn:
+    Http1 http
+    Timer timer            # armed at deadline_ns or earlier
+    int64_t deadline_ns    # the real one; a timer that fires early is armed again
+    Conn* next             # in the engine's list of runnable connections
+    Conn* waiter_next      # in a file's list of waiters
+    Conn* next_starved     # in the engine's list of starved connections
+    Request* request       # being read or resolved
+    Transfer* transfer     # being sent
+    File* file             # resolved or being opened, for request
+    char* pending          # input that belongs to later requests
+    uint32_t pending_n
+    uint32_t pending_at    # already used
+    uint32_t slot
+    uint32_t generation
+    uint32_t client        # row of its address
+    uint32_t requests      # served or refused so far
+    uint32_t linger_bytes  # thrown away
+    int fd
+    uint32_t in_flight     # SQEs and waits that will still come back
+    uint8_t state
+    uint8_t deadline       # which Deadline
+    bint runnable          # is in the engine's list
+    bint receiving         # a multishot RECV is armed
+    bint pausing           # and is being cancelled
+    bint starved           # waits for provided buffers
+    bint peer_closed       # the peer's FIN was seen
+    bint refusing          # came when all slots were taken: 503
+    bint counted           # in its client's connections
+
+
+cdef inline uint32_t conn_pending(const Conn* c) noexcept nogil:
+    return c.pending_n - c.pending_at
+
+
+cdef inline void conn_drop_pending(Conn* c) noexcept nogil:
+    if c.pending != NULL:
+        free(c.pending)
+    c.pending = NULL
+    c.pending_n = c.pending_at = 0
+
+
+cdef inline bint conn_keep_pending(
+    Conn* c, const char* data, size_t n
+) noexcept nogil:
+    """Append input for later; false when it is too much or memory is out."""
+    cdef uint32_t left = conn_pending(c)
+    cdef char* grown
+    if n == 0:
+        return True
+    if left + n > PENDING_BYTES_MAX:
+        return False
+    grown = <char*>malloc(left + n)
+    if grown == NULL:
+        return False
+    if left:
+        memcpy(grown, c.pending + c.pending_at, left)
+    memcpy(grown + left, data, n)
+    free(c.pending)
+    c.pending = grown
+    c.pending_n = left + <uint32_t>n
+    c.pending_at = 0
+    return True
+
+
+cdef inline bint conn_should_pause(const Conn* c) noexcept nogil:
+    return conn_pending(c) >= PENDING_PAUSE_BYTES
+
+
+cdef inline bint conn_busy(const Conn* c) noexcept nogil:
+    """A request is being resolved or answered: later ones wait."""
+    return c.transfer != NULL or c.file != NULL

@@ -1,0 +1,266 @@
+"""Engine: everything that one thread owns, and the small steps that all handlers share.
+
+Nothing here is touched by another thread, except ``clients`` (atomic), ``inbox`` and
+``outbox`` (mailboxes) and ``counters`` (read only).
+"""
+
+from libc.errno cimport ENOMEM
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from c_assert cimport ENGINE_ASSERT
+from c_llhttp cimport llhttp_settings_t
+from c_time cimport clock_monotonic_ns, clock_wall_s
+from c_uring cimport io_uring_cqe
+from clients cimport CLIENT_FIRST, Clients
+from conn cimport (
+    CONN_OPEN, DEADLINE_IDLE, TIMER_CONN, Conn, conn_drop_pending,
+)
+from counters cimport Counters
+from filecache cimport FileCache, filecache_free, filecache_init
+from gatequeue cimport GateQueue
+from http1 cimport http1_init, http1_settings
+from httpdate cimport HTTPDATE_BYTES, httpdate_format
+from limits cimport (
+    CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS, REFUSAL_SLOTS, Limits,
+)
+from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
+from mime cimport MediaTypes
+from pipes cimport Pipes, pipes_free, pipes_init
+from pool cimport Pool, pool_free, pool_give, pool_init, pool_take
+from recvbufs cimport RecvBufs
+from request cimport Request, request_reset
+from ring cimport Ring
+from slab cimport (
+    Slab, slab_at, slab_free, slab_generation, slab_init, slab_live, slab_release,
+    slab_take,
+)
+from transfer cimport Transfer, transfer_reset
+from userdata cimport userdata_pack
+from wheel cimport (
+    Timer, Wheel, timer_armed, wheel_arm, wheel_cancel, wheel_free, wheel_init,
+)
+
+
+cdef enum Op:
+    OP_NONE          # nobody waits for this completion
+    OP_ACCEPT        # slot: listener
+    OP_MAILBOX
+    OP_RECV          # slot and generation: connection, here and below
+    OP_SEND
+    OP_POLL
+    OP_SPLICE
+    OP_OPEN          # the rest of user_data is a File*
+    OP_READ          # likewise
+
+cdef enum EngineState:
+    ENGINE_STARTING
+    ENGINE_SERVING
+    ENGINE_DRAINING
+    ENGINE_STOPPED
+
+cdef enum Mail:
+    MAIL_STOP = 1        # b: nanoseconds to drain
+    MAIL_RETIME = 2      # a: row whose limit changed
+    MAIL_RETIME_ALL = 3
+    MAIL_READY = 16      # from here on: engine -> Trio
+    MAIL_ACCEPT_PAUSED = 17   # b: errno
+    MAIL_ACCEPT_RESUMED = 18
+    MAIL_DRAINING = 19   # b: connections
+    MAIL_STOPPED = 20    # b: connections that were cut
+
+cdef struct Listener:
+    Timer timer        # accept again after a failure
+    int fd
+    bint accepting     # the multishot ACCEPT is armed
+    bint paused
+
+cdef struct Engine:
+    Ring ring
+    RecvBufs recvbufs
+    Slab conns
+    Pool requests
+    Pool transfers
+    Wheel wheel
+    FileCache files
+    Pipes pipes
+    GateQueue* gates       # by row of the client table, lazily touched
+    GateQueue* total_first # clients that wait for the total rate, oldest first
+    GateQueue* total_last
+    Timer total_timer
+    Timer drain_timer
+    Clients* clients
+    MediaTypes media_types
+    Limits limits
+    Counters counters
+    Mailbox inbox
+    Mailbox outbox
+    Listener listeners[LISTENERS_MAX]
+    llhttp_settings_t http_settings
+    io_uring_cqe batch[CQE_BATCH]
+    Conn* runnable         # to be advanced in this loop, oldest first
+    Conn* runnable_last
+    Conn* starved          # wait for provided buffers
+    int64_t now_ns
+    int64_t date_s
+    int64_t drain_cut      # connections that the deadline cut
+    uint32_t listeners_n
+    uint32_t standing      # accepts and the mailbox poll in flight
+    uint32_t index
+    int root_fd
+    int cpu
+    int error              # why the loop ended, -errno
+    uint8_t state
+    bint mailbox_armed
+    char date[HTTPDATE_BYTES]
+
+
+cdef inline void engine_tick(Engine* e) noexcept nogil:
+    """Read the clocks, once a loop."""
+    cdef int64_t wall = clock_wall_s()
+    e.now_ns = clock_monotonic_ns()
+    if wall != e.date_s:
+        e.date_s = wall
+        httpdate_format(wall, e.date)
+
+
+cdef inline void engine_tell(Engine* e, uint32_t kind, int64_t value) noexcept nogil:
+    """A letter for Trio; a full box drops it and counts that (``Mailbox.dropped``)."""
+    cdef Letter letter
+    letter.kind = kind
+    letter.a = 0
+    letter.b = value
+    mailbox_post(&e.outbox, letter)
+
+
+cdef inline void engine_run_soon(Engine* e, Conn* c) noexcept nogil:
+    """Advance ``c`` later in this loop; handlers never call each other in circles."""
+    if c.runnable:
+        return
+    c.runnable = True
+    c.next = NULL
+    if e.runnable == NULL:
+        e.runnable = c
+    else:
+        e.runnable_last.next = c
+    e.runnable_last = c
+
+
+cdef inline Conn* engine_next_runnable(Engine* e) noexcept nogil:
+    cdef Conn* c = e.runnable
+    if c != NULL:
+        e.runnable = c.next
+        c.next = NULL
+        c.runnable = False
+    return c
+
+
+cdef inline uint64_t conn_userdata(const Conn* c, uint8_t op) noexcept nogil:
+    return userdata_pack(op, c.slot, c.generation)
+
+
+cdef inline uint64_t file_userdata(const void* file, uint8_t op) noexcept nogil:
+    """Pointers of user space fit in 56 bits on x86-64 and arm64."""
+    return (<uint64_t>op << 56) | (<uint64_t><size_t>file & ((<uint64_t>1 << 56) - 1))
+
+
+cdef inline Conn* engine_conn(
+    Engine* e, uint32_t slot, uint32_t generation
+) noexcept nogil:
+    """The connection that a completion names, or NULL when its slot moved on."""
+    if not slab_live(&e.conns, slot, generation):
+        return NULL
+    return <Conn*>slab_at(&e.conns, slot)
+
+
+cdef inline void conn_set_deadline(
+    Engine* e, Conn* c, uint8_t which, int64_t wait_ns
+) noexcept nogil:
+    """Later deadlines cost nothing: the timer fires early and is armed again."""
+    c.deadline = which
+    c.deadline_ns = e.now_ns + wait_ns
+    if not timer_armed(&c.timer) or c.timer.deadline_ns > c.deadline_ns:
+        wheel_arm(&e.wheel, &c.timer, c.deadline_ns)
+
+
+cdef inline Conn* engine_new_conn(Engine* e, int fd) noexcept nogil:
+    """A connection in a fresh slot, or NULL when all are taken."""
+    cdef int64_t slot = slab_take(&e.conns)
+    cdef Conn* c
+    if slot < 0:
+        return NULL
+    c = <Conn*>slab_at(&e.conns, <uint32_t>slot)  # zeroed
+    c.slot = <uint32_t>slot
+    c.generation = slab_generation(&e.conns, <uint32_t>slot)
+    c.fd = fd
+    c.state = CONN_OPEN
+    c.timer.owner = <uint32_t>slot
+    c.timer.kind = TIMER_CONN
+    http1_init(&c.http, &e.http_settings)
+    return c
+
+
+cdef inline Request* engine_new_request(Engine* e) noexcept nogil:
+    """Never NULL: the pool has one for every slot."""
+    cdef Request* r = <Request*>pool_take(&e.requests)
+    ENGINE_ASSERT(r != NULL)
+    request_reset(r, &e.limits)
+    return r
+
+
+cdef inline void engine_drop_request(Engine* e, Conn* c) noexcept nogil:
+    if c.request != NULL:
+        pool_give(&e.requests, c.request)
+        c.request = NULL
+
+
+cdef inline Transfer* engine_new_transfer(Engine* e) noexcept nogil:
+    """Never NULL: the pool has one for every slot."""
+    cdef Transfer* t = <Transfer*>pool_take(&e.transfers)
+    ENGINE_ASSERT(t != NULL)
+    transfer_reset(t)
+    return t
+
+
+cdef inline uint32_t engine_slots(const Engine* e) noexcept nogil:
+    return e.limits.max_connections + REFUSAL_SLOTS
+
+
+cdef inline int engine_init(Engine* e, uint64_t seed) noexcept nogil:
+    """Memory and descriptors, everything but the ring; -errno on failure.
+
+    ``limits``, ``clients``, ``root_fd`` and the listeners are set already.
+    """
+    cdef uint32_t slots = engine_slots(e)
+    cdef int rc = 0
+    http1_settings(&e.http_settings)
+    rc = slab_init(&e.conns, slots, sizeof(Conn))
+    if rc == 0:
+        rc = pool_init(&e.requests, slots, sizeof(Request))
+    if rc == 0:
+        rc = pool_init(&e.transfers, slots, sizeof(Transfer))
+    if rc == 0:
+        rc = wheel_init(&e.wheel, clock_monotonic_ns())
+    if rc == 0:
+        rc = filecache_init(
+            &e.files, e.limits.cache_entries, e.limits.cache_bytes, seed)
+    if rc == 0:
+        rc = mailbox_init(&e.inbox, MAILBOX_LETTERS)
+    if rc == 0:
+        rc = mailbox_init(&e.outbox, MAILBOX_LETTERS)
+    if rc == 0:
+        rc = pipes_init(&e.pipes, e.limits.pipes, e.limits.pipe_bytes)
+    return rc
+
+
+cdef inline void engine_free(Engine* e) noexcept nogil:
+    """Give back what ``engine_init`` took; the ring is gone already."""
+    pipes_free(&e.pipes)
+    mailbox_free(&e.inbox)
+    mailbox_free(&e.outbox)
+    if e.files.buckets != NULL:
+        filecache_free(&e.files)
+    wheel_free(&e.wheel)
+    pool_free(&e.requests)
+    pool_free(&e.transfers)
+    slab_free(&e.conns)

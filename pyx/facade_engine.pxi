@@ -1,0 +1,302 @@
+"""Engine: one engine's life and counters, seen from Python."""
+
+from libc.stdlib cimport calloc, free
+
+from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
+from counters cimport FIRST_BYTE_BOUND_NS, FIRST_BYTE_BOUNDS, STATUS_SLOTS
+from engine cimport (
+    ENGINE_DRAINING, ENGINE_SERVING, ENGINE_STARTING, ENGINE_STOPPED,
+    MAIL_ACCEPT_PAUSED, MAIL_ACCEPT_RESUMED, MAIL_DRAINING, MAIL_READY, MAIL_RETIME,
+    MAIL_RETIME_ALL, MAIL_STOP, MAIL_STOPPED, Engine as EngineState,
+    engine_free, engine_init,
+)
+from gate cimport gate_free, gate_init
+from limits cimport LISTENERS_MAX, RANGES_MAX, TARGET_BYTES_MAX, Limits
+from loop cimport loop_run
+from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
+from mime cimport MediaType
+
+import errno as errno_names
+import os
+
+FIRST_BYTE_BOUNDS_NS = tuple(FIRST_BYTE_BOUND_NS[i] for i in range(FIRST_BYTE_BOUNDS))
+SECOND = 1_000_000_000
+STATES = {
+    ENGINE_STARTING: "starting", ENGINE_SERVING: "serving",
+    ENGINE_DRAINING: "draining", ENGINE_STOPPED: "stopped"}
+EVENTS = {
+    MAIL_READY: "ready", MAIL_ACCEPT_PAUSED: "accept_paused",
+    MAIL_ACCEPT_RESUMED: "accept_resumed", MAIL_DRAINING: "draining",
+    MAIL_STOPPED: "stopped"}
+
+# name: (default, least, most)
+LIMITS = {
+    "max_connections": (16384, 1, 1 << 20),
+    "max_request_line_bytes": (8192, 64, TARGET_BYTES_MAX - 1),
+    "max_header_bytes": (32768, 256, 1 << 20),
+    "max_headers": (100, 1, 10000),
+    "max_ranges": (16, 1, RANGES_MAX),
+    "max_body_bytes": (65536, 0, 1 << 40),
+    "idle_timeout_ns": (60 * SECOND, SECOND // 1000, 86400 * SECOND),
+    "header_timeout_ns": (10 * SECOND, SECOND // 1000, 86400 * SECOND),
+    "write_timeout_ns": (60 * SECOND, SECOND // 1000, 86400 * SECOND),
+    "linger_timeout_ns": (2 * SECOND, SECOND // 1000, 600 * SECOND),
+    "small_file_bytes": (65536, 0, 1 << 24),
+    "cache_entries": (4096, 1, 1 << 20),
+    "cache_bytes": (1 << 26, 0, 1 << 40),
+    "cache_revalidate_ns": (SECOND, 0, 86400 * SECOND),
+    "pipes": (8, 1, 1024),
+    "pipe_bytes": (1 << 20, 4096, 1 << 24),
+    "receive_buffers": (1024, 2, 32768),
+    "receive_buffer_bytes": (4096, 64, 1 << 20),
+    "sq_entries": (1024, 8, 32768),
+    "iowq_workers": (4, 1, 256),
+    "show_dotfiles": (0, 0, 1),
+}
+
+
+def checked_limits(given):
+    """Every limit by name, defaults filled in; ValueError names what is wrong."""
+    unknown = set(given) - set(LIMITS)
+    if unknown:
+        raise ValueError(f"unknown limit: {', '.join(sorted(unknown))}")
+    full = {}
+    for name, (default, least, most) in LIMITS.items():
+        value = given.get(name, default)
+        if type(value) is bool or not isinstance(value, int):
+            raise ValueError(f"{name}: {value!r} is not a whole number")
+        if not least <= value <= most:
+            raise ValueError(f"{name}: {value} is not from {least} to {most}")
+        full[name] = value
+    for name in ("receive_buffers", "sq_entries"):
+        if full[name] & (full[name] - 1):
+            raise ValueError(f"{name}: {full[name]} is not a power of two")
+    return full
+
+
+cdef void fill_limits(Limits* l, dict n) except *:
+    l.max_connections = n["max_connections"]
+    l.max_request_line_bytes = n["max_request_line_bytes"]
+    l.max_header_bytes = n["max_header_bytes"]
+    l.max_headers = n["max_headers"]
+    l.max_ranges = n["max_ranges"]
+    l.max_body_bytes = n["max_body_bytes"]
+    l.idle_timeout_ns = n["idle_timeout_ns"]
+    l.header_timeout_ns = n["header_timeout_ns"]
+    l.write_timeout_ns = n["write_timeout_ns"]
+    l.linger_timeout_ns = n["linger_timeout_ns"]
+    l.small_file_bytes = n["small_file_bytes"]
+    l.cache_entries = n["cache_entries"]
+    l.cache_bytes = n["cache_bytes"]
+    l.cache_revalidate_ns = n["cache_revalidate_ns"]
+    l.pipes = n["pipes"]
+    l.pipe_bytes = n["pipe_bytes"]
+    l.receive_buffers = n["receive_buffers"]
+    l.receive_buffer_bytes = n["receive_buffer_bytes"]
+    l.sq_entries = n["sq_entries"]
+    l.iowq_workers = n["iowq_workers"]
+    l.show_dotfiles = n["show_dotfiles"]
+
+
+def setup_error(int code):
+    """The OSError of a ring that could not be made, with the remedy."""
+    remedies = {
+        errno_names.EPERM:
+            "io_uring is not permitted: set kernel.io_uring_disabled=0 (sysctl), or "
+            "allow io_uring_setup, io_uring_enter and io_uring_register in the "
+            "seccomp profile (deploy/seccomp)",
+        errno_names.ENOSYS: "this kernel has no io_uring: Linux 6.1 or newer is needed",
+        errno_names.EINVAL:
+            "this kernel's io_uring lacks what the engine needs: Linux 6.1 or newer",
+        errno_names.ENOMEM:
+            "no memory for the ring: raise the memlock limit (ulimit -l), or lower "
+            "limits.sq_entries and limits.receive_buffers",
+    }
+    return OSError(code, remedies.get(code, os.strerror(code)))
+
+
+cdef class Engine:
+    cdef EngineState* e
+    cdef ClientTable clients   # keeps the table alive
+    cdef bint started
+    cdef bint ready            # engine_init is done
+    cdef int listeners_wanted
+
+    def __cinit__(
+        self, *, int index, int cpu, int root_fd, listen_fds, ClientTable clients,
+        media_types, limits=None,
+    ):
+        cdef int rc
+        full = checked_limits(limits or {})
+        if not 1 <= len(listen_fds) <= LISTENERS_MAX:
+            raise ValueError(f"listen_fds: 1 to {LISTENERS_MAX} are possible")
+        self.e = <EngineState*>calloc(1, sizeof(EngineState))
+        if self.e == NULL:
+            raise MemoryError("engine")
+        self.e.pipes.devnull = -1
+        self.e.pipes.scratch.reader = self.e.pipes.scratch.writer = -1
+        self.e.root_fd = -1
+        self.e.index = index
+        self.e.cpu = cpu
+        self.clients = clients
+        self.e.clients = &clients.table
+        fill_limits(&self.e.limits, full)
+        self.e.root_fd = self.own(root_fd)
+        for fd in listen_fds:
+            self.e.listeners[self.e.listeners_n].fd = self.own(fd)
+            self.e.listeners_n += 1
+        self.fill_media_types(media_types)
+        rc = engine_init(self.e, <uint64_t>secrets.randbits(64))
+        if rc == 0:
+            rc = gate_init(self.e)
+        if rc < 0:
+            raise OSError(-rc, f"engine {index}: {os.strerror(-rc)}")
+        self.ready = True
+        clients.engines.append(self)
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.e == NULL:
+            return
+        for i in range(self.e.listeners_n):
+            if self.e.listeners[i].fd >= 0:
+                close(self.e.listeners[i].fd)
+        if self.e.root_fd >= 0:
+            close(self.e.root_fd)
+        if self.ready:
+            gate_free(self.e)
+            engine_free(self.e)
+        free(self.e.media_types.items)
+        free(self.e)
+
+    cdef int own(self, int fd) except -1:
+        cdef int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)
+        if copy < 0:
+            raise OSError(errno_names.EBADF, f"descriptor {fd} can not be duplicated")
+        return copy
+
+    cdef int fill_media_types(self, media_types) except -1:
+        cdef MediaType* item
+        cdef bytes extension, value
+        self.e.media_types.items = <MediaType*>calloc(
+            max(len(media_types), 1), sizeof(MediaType))
+        if self.e.media_types.items == NULL:
+            raise MemoryError("media types")
+        for name, text in sorted(media_types.items()):  # the order mime.pxd searches
+            extension = name.encode("ascii")
+            value = text.encode("ascii")
+            item = &self.e.media_types.items[self.e.media_types.count]
+            if len(extension) >= sizeof(item.extension) or len(value) >= sizeof(
+                    item.value):
+                raise ValueError(f"media type {name!r}: {text!r} is too long")
+            memcpy(item.extension, PyBytes_AS_STRING(extension), len(extension))
+            memcpy(item.value, PyBytes_AS_STRING(value), len(value))
+            item.extension_n = len(extension)
+            item.value_n = len(value)
+            self.e.media_types.count += 1
+        return 0
+
+    @property
+    def event_fd(self):
+        return self.e.outbox.fd
+
+    def run(self):
+        cdef int rc
+        if self.started:
+            raise RuntimeError("an engine runs once")
+        self.started = True
+        with nogil:
+            rc = loop_run(self.e)
+        if self in self.clients.engines:
+            self.clients.engines.remove(self)
+        if rc < 0:
+            raise setup_error(-rc)
+
+    def stop(self, drain_ns):
+        self.post(MAIL_STOP, 0, max(0, drain_ns))
+
+    cdef void post(self, uint32_t kind, uint32_t a, int64_t b) noexcept:
+        """A full mailbox drops the letter and counts it: the engine is far behind."""
+        cdef Letter letter
+        letter.kind = kind
+        letter.a = a
+        letter.b = b
+        mailbox_post(&self.e.inbox, letter)
+
+    cdef void retime(self, uint32_t row) noexcept:
+        self.post(MAIL_RETIME, row, 0)
+
+    cdef void retime_all(self) noexcept:
+        self.post(MAIL_RETIME_ALL, 0, 0)
+
+    def events(self):
+        cdef Letter letter
+        found = []
+        mailbox_drain_fd(&self.e.outbox)
+        while mailbox_take(&self.e.outbox, &letter):
+            found.append((EVENTS[letter.kind], letter.b))
+        return found
+
+    def statistics(self):
+        cdef EngineState* e = self.e
+        return {
+            "index": e.index,
+            "cpu": e.cpu,
+            "state": STATES[e.state],
+            **self.connection_statistics(),
+            **self.transfer_statistics(),
+            **self.resource_statistics(),
+        }
+
+    cdef dict connection_statistics(self):
+        cdef EngineState* e = self.e
+        return {
+            "connections": e.conns.used,
+            "connections_limit": e.limits.max_connections,
+            "connections_accepted_total": e.counters.accepted,
+            "connections_refused_total": e.counters.refused,
+            "accept_errors_total": e.counters.accept_errors,
+            "requests_total": e.counters.requests,
+            "requests_reused_total": e.counters.requests_reused,
+            "requests_in_progress": e.requests.used + e.transfers.used,
+            "responses_total": {
+                status: e.counters.responses[status]
+                for status in range(STATUS_SLOTS) if e.counters.responses[status]},
+            "parse_errors_total": e.counters.parse_errors,
+            "timeouts_idle_total": e.counters.timeouts_idle,
+            "timeouts_header_total": e.counters.timeouts_header,
+            "timeouts_write_total": e.counters.timeouts_write,
+        }
+
+    cdef dict transfer_statistics(self):
+        cdef EngineState* e = self.e
+        return {
+            "transfers": e.transfers.used,
+            "transfers_parked": e.counters.parked,
+            "bytes_sent_total": e.counters.bytes_sent,
+            "bytes_spliced_total": e.counters.bytes_spliced,
+            "grants_total": e.counters.grants,
+            "parks_total": e.counters.parks,
+            "first_byte_counts": [
+                e.counters.first_byte[i] for i in range(FIRST_BYTE_BOUNDS + 1)],
+            "first_byte_sum_ns": e.counters.first_byte_sum_ns,
+        }
+
+    cdef dict resource_statistics(self):
+        cdef EngineState* e = self.e
+        return {
+            "pipes": e.pipes.used,
+            "pipes_limit": e.limits.pipes,
+            "receive_buffers": e.counters.pending,
+            "receive_buffers_limit": e.limits.receive_buffers,
+            "sqes_in_flight": e.ring.in_flight,
+            "cache_entries": e.files.entries,
+            "cache_bytes": e.files.bytes,
+            "cache_hits_total": e.files.hits_total,
+            "cache_misses_total": e.files.misses_total,
+            "cache_evictions_total": e.files.evictions_total,
+            "loops_total": e.counters.loops,
+            "cqes_total": e.counters.cqes,
+            "cq_overflows_total": e.counters.cq_overflows,
+            "letters_dropped_total": e.inbox.dropped + e.outbox.dropped,
+        }

@@ -1,0 +1,241 @@
+"""Gate: no SQE and no splice that moves body bytes without a grant from here.
+
+A grant is one quantum, charged to the client's bucket and to the server's when it is
+given, settled with what was really written, and refunded for the rest. A transfer that
+gets none is parked on its client's queue; one timer per client wakes the next in turn
+when the bucket's debt is paid, so that limits cost wake-ups per quantum and not per
+transfer.
+"""
+
+from libc.errno cimport ENOMEM
+from libc.stdint cimport int64_t, uint32_t
+
+from bucket cimport (
+    BUCKET_QUANTUM_MAX_BYTES, Bucket, bucket_quantum, bucket_refund, bucket_take,
+)
+from c_atomic cimport atomic_add_i64, atomic_load_i64, atomic_store_i64
+from c_file cimport (
+    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
+    mmap, munmap,
+)
+from clients cimport CLIENT_SERVER, Client, clients_at
+from conn cimport TIMER_GATE, Conn
+from engine cimport Engine, engine_run_soon
+from gatequeue cimport (
+    GateQueue, gatequeue_pop, gatequeue_push, gatequeue_push_back_front,
+    gatequeue_remove,
+)
+from transfer cimport TRANSFER_PARKED, TRANSFER_READY, Transfer, transfer_left
+from wheel cimport timer_armed, wheel_arm, wheel_cancel
+
+
+cdef enum Refusal:
+    REFUSED_NOT       # granted
+    REFUSED_CLIENT    # the client's own bucket
+    REFUSED_TOTAL     # the server's
+
+cdef struct Answer:
+    Refusal refusal
+    int64_t wait_ns
+
+
+cdef inline int gate_init(Engine* e) noexcept nogil:
+    """Queues for every row; a page is touched when one of its clients first waits."""
+    e.gates = <GateQueue*>mmap(
+        NULL, sizeof(GateQueue) * e.clients.capacity, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    if e.gates == <GateQueue*>MAP_FAILED:
+        e.gates = NULL
+        return -ENOMEM
+    e.total_timer.kind = TIMER_GATE
+    e.total_timer.owner = CLIENT_SERVER
+    return 0
+
+
+cdef inline void gate_free(Engine* e) noexcept nogil:
+    if e.gates != NULL:
+        munmap(e.gates, sizeof(GateQueue) * e.clients.capacity)
+    e.gates = NULL
+
+
+cdef inline Client* gate_client(Engine* e, const Transfer* t) noexcept nogil:
+    return clients_at(e.clients, t.client)
+
+
+cdef inline GateQueue* gate_queue(Engine* e, uint32_t row) noexcept nogil:
+    cdef GateQueue* q = &e.gates[row]
+    q.row = row
+    q.timer.owner = row
+    q.timer.kind = TIMER_GATE
+    return q
+
+
+cdef inline int64_t gate_quantum(const Bucket* b, int64_t want) noexcept nogil:
+    cdef int64_t rate = atomic_load_i64(&b.rate_bps)
+    cdef int64_t quantum = bucket_quantum(rate) if rate else BUCKET_QUANTUM_MAX_BYTES
+    return want if want < quantum else quantum
+
+
+cdef inline Answer gate_ask(Engine* e, Transfer* t) noexcept nogil:
+    """Charge a quantum to both buckets, or to none."""
+    cdef Bucket* own = &gate_client(e, t).bucket
+    cdef Bucket* total = &clients_at(e.clients, CLIENT_SERVER).bucket
+    cdef int64_t n = gate_quantum(total, gate_quantum(own, transfer_left(t)))
+    cdef Answer answer
+    answer.refusal = REFUSED_NOT
+    answer.wait_ns = bucket_take(own, n, e.now_ns)
+    if answer.wait_ns > 0:
+        answer.refusal = REFUSED_CLIENT
+        return answer
+    answer.wait_ns = bucket_take(total, n, e.now_ns)
+    if answer.wait_ns > 0:
+        bucket_refund(own, n)
+        answer.refusal = REFUSED_TOTAL
+        return answer
+    t.granted_bytes = n
+    e.counters.grants += 1
+    return answer
+
+
+cdef inline void gate_join_total(Engine* e, GateQueue* q) noexcept nogil:
+    if q.total_queued:
+        return
+    q.total_queued = True
+    q.total_next = NULL
+    if e.total_first == NULL:
+        e.total_first = q
+    else:
+        e.total_last.total_next = q
+    e.total_last = q
+
+
+cdef inline void gate_schedule(Engine* e, GateQueue* q, Answer answer) noexcept nogil:
+    """Wake the queue when what refused it will have tokens again."""
+    if answer.refusal == REFUSED_TOTAL:
+        gate_join_total(e, q)
+        if not timer_armed(&e.total_timer):
+            wheel_arm(&e.wheel, &e.total_timer, e.now_ns + answer.wait_ns)
+        return
+    wheel_arm(&e.wheel, &q.timer, e.now_ns + answer.wait_ns)
+
+
+cdef inline void gate_count_parked(Engine* e, Transfer* t, int change) noexcept nogil:
+    e.counters.parked += change
+    atomic_add_i64(&gate_client(e, t).parked, change)
+
+
+cdef inline bint gate_pass(Engine* e, Transfer* t) noexcept nogil:
+    """True with a grant; false when the transfer is parked and will be run again."""
+    cdef GateQueue* q = gate_queue(e, t.client)
+    cdef Answer answer
+    answer.refusal = REFUSED_CLIENT
+    answer.wait_ns = 0
+    if q.waiting == 0 and e.total_first == NULL:
+        answer = gate_ask(e, t)
+        if answer.refusal == REFUSED_NOT:
+            return True
+    elif q.waiting == 0:
+        answer.refusal = REFUSED_TOTAL  # behind those who already wait for it
+    t.state = TRANSFER_PARKED
+    e.counters.parks += 1
+    gate_count_parked(e, t, 1)
+    gatequeue_push(q, t)
+    if q.waiting == 1:
+        gate_schedule(e, q, answer)
+    return False
+
+
+cdef inline Answer gate_serve_one(Engine* e, GateQueue* q) noexcept nogil:
+    """Ask for the next in turn of a queue that is not empty."""
+    cdef Transfer* t = gatequeue_pop(q)
+    cdef Answer answer = gate_ask(e, t)
+    if answer.refusal != REFUSED_NOT:
+        gatequeue_push_back_front(q, t)
+        return answer
+    t.state = TRANSFER_READY
+    gate_count_parked(e, t, -1)
+    engine_run_soon(e, <Conn*>t.conn)
+    return answer
+
+
+cdef inline void gate_wake(Engine* e, GateQueue* q) noexcept nogil:
+    """The client's bucket has tokens, or another rate: serve until it refuses."""
+    cdef Answer answer
+    while q.waiting and not q.total_queued:
+        answer = gate_serve_one(e, q)
+        if answer.refusal != REFUSED_NOT:
+            gate_schedule(e, q, answer)
+            return
+
+
+cdef inline void gate_wake_total(Engine* e) noexcept nogil:
+    """The server's bucket has tokens: one quantum to each waiting client in turn."""
+    cdef GateQueue* q
+    cdef Answer answer
+    while e.total_first != NULL:
+        q = e.total_first
+        if q.waiting:
+            answer = gate_serve_one(e, q)
+            if answer.refusal == REFUSED_TOTAL:
+                wheel_arm(&e.wheel, &e.total_timer, e.now_ns + answer.wait_ns)
+                return
+        e.total_first = q.total_next
+        q.total_queued = False
+        if q.waiting == 0:
+            continue
+        if answer.refusal == REFUSED_NOT:
+            gate_join_total(e, q)
+        else:
+            gate_schedule(e, q, answer)
+
+
+cdef inline void gate_timer(Engine* e, uint32_t row) noexcept nogil:
+    if row == CLIENT_SERVER:
+        gate_wake_total(e)
+    else:
+        gate_wake(e, &e.gates[row])
+
+
+cdef inline void gate_retime(Engine* e, uint32_t row) noexcept nogil:
+    """The limit of ``row`` changed: let those who wait see it now."""
+    if row == CLIENT_SERVER:
+        wheel_cancel(&e.wheel, &e.total_timer)
+        gate_wake_total(e)
+        return
+    if e.gates[row].waiting:
+        wheel_cancel(&e.wheel, &e.gates[row].timer)
+        gate_wake(e, &e.gates[row])
+
+
+cdef inline void gate_retime_all(Engine* e) noexcept nogil:
+    cdef uint32_t row
+    for row in range(e.clients.used):
+        gate_retime(e, row)
+
+
+cdef inline void gate_cancel(Engine* e, Transfer* t) noexcept nogil:
+    """A parked transfer ends."""
+    cdef GateQueue* q = gate_queue(e, t.client)
+    gatequeue_remove(q, t)
+    gate_count_parked(e, t, -1)
+    t.state = TRANSFER_READY
+    if q.waiting == 0:
+        wheel_cancel(&e.wheel, &q.timer)
+
+
+cdef inline void gate_settle(Engine* e, Transfer* t, int64_t moved) noexcept nogil:
+    """``moved`` of the granted bytes reached the socket."""
+    cdef Client* client = gate_client(e, t)
+    t.granted_bytes -= moved
+    e.counters.bytes_sent += moved
+    atomic_add_i64(&client.bytes_total, moved)
+    atomic_store_i64(&client.last_active_ns, e.now_ns)
+
+
+cdef inline void gate_return(Engine* e, Transfer* t) noexcept nogil:
+    """Give back what was granted and not used."""
+    if t.granted_bytes == 0:
+        return
+    bucket_refund(&gate_client(e, t).bucket, t.granted_bytes)
+    bucket_refund(&clients_at(e.clients, CLIENT_SERVER).bucket, t.granted_bytes)
+    t.granted_bytes = 0

@@ -1,0 +1,178 @@
+"""Http1: HTTP/1.1 framing of one connection, by llhttp in its strict mode.
+
+Turns protocol bytes into a ``Request`` and stops after each message, so that pipelined
+requests are answered in order. Knows nothing of sockets. RFC 9112.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t
+
+from c_llhttp cimport *
+from limits cimport Limits
+from request cimport (
+    FIELD_EXPECT, FIELD_HOST, Request, request_add_name, request_add_target,
+    request_add_value, request_end_value, request_refuse, request_reset,
+)
+from text cimport Text, text_is_ci
+
+
+cdef enum Http1Result:
+    HTTP1_MORE       # everything was used, the message is not complete
+    HTTP1_COMPLETE   # a whole message; the rest of the input is untouched
+    HTTP1_REFUSED    # request.status says why; framing is lost
+
+cdef struct Http1:
+    llhttp_t parser
+
+
+cdef inline Request* http1_request(llhttp_t* p) noexcept nogil:
+    return <Request*>p.data
+
+
+cdef inline int http1_on_begin(llhttp_t* p) noexcept nogil:
+    http1_request(p).begun = True
+    return 0
+
+
+cdef inline int http1_on_url(llhttp_t* p, const char* s, size_t n) noexcept nogil:
+    return 0 if request_add_target(http1_request(p), s, n) else HPE_USER
+
+
+cdef inline int http1_on_name(llhttp_t* p, const char* s, size_t n) noexcept nogil:
+    return 0 if request_add_name(http1_request(p), s, n) else HPE_USER
+
+
+cdef inline int http1_on_value(llhttp_t* p, const char* s, size_t n) noexcept nogil:
+    return 0 if request_add_value(http1_request(p), s, n) else HPE_USER
+
+
+cdef inline int http1_on_value_end(llhttp_t* p) noexcept nogil:
+    request_end_value(http1_request(p))
+    return 0
+
+
+cdef inline uint16_t http1_judge_expect(llhttp_t* p, Request* r) noexcept nogil:
+    """The final status in place of 100 Continue: no method here wants a body."""
+    if not text_is_ci(r.fields[FIELD_EXPECT], b"100-continue", 12):
+        return 417
+    if not http1_has_body(r):
+        return 0
+    return 417 if p.method in (HTTP_GET, HTTP_HEAD, HTTP_OPTIONS) else 405
+
+
+cdef inline bint http1_has_body(const Request* r) noexcept nogil:
+    return r.chunked or r.content_length > 0
+
+
+cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
+    """0, or the status that ends the connection: what may come next is unknown."""
+    cdef bint twice = (r.repeated & (1 << FIELD_HOST)) != 0
+    if p.http_major != 1:
+        return 505
+    if twice or (not r.http_1_0 and r.fields[FIELD_HOST].at == NULL):
+        return 400  # RFC 9112 section 3.2
+    if p.method == HTTP_CONNECT:
+        return 501
+    if r.content_length > r.limits.max_body_bytes:
+        return 413
+    if r.fields[FIELD_EXPECT].at != NULL:
+        return http1_judge_expect(p, r)
+    return 0
+
+
+cdef inline int http1_on_head(llhttp_t* p) noexcept nogil:
+    cdef Request* r = http1_request(p)
+    cdef uint16_t status
+    r.method = p.method
+    r.http_1_0 = p.http_major == 1 and p.http_minor == 0
+    r.chunked = (p.flags & F_CHUNKED) != 0
+    if p.flags & F_CONTENT_LENGTH:
+        r.content_length = <int64_t>p.content_length
+        if r.content_length < 0:
+            r.content_length = (<int64_t>1) << 62
+    # Upgrades are not offered, so the message is an ordinary one (RFC 9110 7.8).
+    p.upgrade = 0
+    r.keep_alive = llhttp_should_keep_alive(p) != 0
+    status = http1_judge_head(p, r)
+    if status:
+        request_refuse(r, status)
+        return -1
+    return 0
+
+
+cdef inline int http1_on_body(llhttp_t* p, const char* s, size_t n) noexcept nogil:
+    cdef Request* r = http1_request(p)
+    r.body_bytes += <int64_t>n
+    if r.body_bytes > r.limits.max_body_bytes:
+        request_refuse(r, 413)
+        return HPE_USER
+    return 0
+
+
+cdef inline int http1_on_complete(llhttp_t* p) noexcept nogil:
+    return HPE_PAUSED
+
+
+cdef inline void http1_settings(llhttp_settings_t* s) noexcept nogil:
+    llhttp_settings_init(s)
+    s.on_message_begin = http1_on_begin
+    s.on_url = http1_on_url
+    s.on_header_field = http1_on_name
+    s.on_header_value = http1_on_value
+    s.on_header_value_complete = http1_on_value_end
+    s.on_headers_complete = http1_on_head
+    s.on_body = http1_on_body
+    s.on_message_complete = http1_on_complete
+
+
+cdef inline void http1_init(Http1* h, const llhttp_settings_t* s) noexcept nogil:
+    """``s`` must outlive ``h``."""
+    llhttp_init(&h.parser, HTTP_REQUEST, s)
+
+
+cdef inline void http1_expect(Http1* h, Request* r) noexcept nogil:
+    """The next message is parsed into ``r`` (which has been reset)."""
+    h.parser.data = r
+
+
+cdef inline bint http1_token_char(char c) noexcept nogil:
+    return 65 <= c <= 90 or 97 <= c <= 122 or 48 <= c <= 57 or c in (
+        33, 35, 36, 37, 38, 39, 42, 43, 45, 46, 94, 95, 96, 124, 126)
+
+
+cdef inline uint16_t http1_judge_method(const char* s, size_t n) noexcept nogil:
+    """501 for a well-formed method that nobody knows, else 400 (RFC 9110 9.1)."""
+    cdef size_t i = 0
+    while i < n and s[i] in (10, 13):
+        i += 1
+    cdef size_t start = i
+    while i < n and http1_token_char(s[i]):
+        i += 1
+    return 501 if start < i < n and s[i] == 32 else 400
+
+
+cdef inline uint16_t http1_status_of(
+    int error, bint fresh, const char* data, size_t n
+) noexcept nogil:
+    if error == HPE_INVALID_VERSION:
+        return 505
+    if error == HPE_INVALID_METHOD and fresh:
+        return http1_judge_method(data, n)
+    return 400
+
+
+cdef inline Http1Result http1_feed(
+    Http1* h, const char* data, size_t n, size_t* used
+) noexcept nogil:
+    """Parse up to the end of one message; ``used`` bytes of ``data`` were its own."""
+    cdef Request* r = http1_request(&h.parser)
+    cdef bint fresh = not r.begun
+    cdef int error = llhttp_execute(&h.parser, data, n)
+    used[0] = n
+    if error == HPE_OK:
+        return HTTP1_MORE
+    if error == HPE_PAUSED:
+        used[0] = <size_t>(llhttp_get_error_pos(&h.parser) - data)
+        llhttp_resume(&h.parser)
+        return HTTP1_COMPLETE
+    request_refuse(r, http1_status_of(error, fresh, data, n))
+    return HTTP1_REFUSED

@@ -1,0 +1,70 @@
+"""Every bound of the engine: the settable ones, and the fixed ones with their reason."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+
+cdef struct Limits:
+    uint32_t max_connections       # slots for clients that are served
+    uint32_t max_request_line_bytes  # the request target; longer: 414
+    uint32_t max_header_bytes      # all header lines of a request; more: 431
+    uint32_t max_headers           # header lines of a request; more: 431
+    uint32_t max_ranges            # ranges of a Range field; more: served whole
+    int64_t max_body_bytes         # of a body that is read and thrown away; more: 413
+    int64_t idle_timeout_ns        # keep-alive connection without a request
+    int64_t header_timeout_ns      # from a request's first byte to its last
+    int64_t write_timeout_ns       # a granted write without progress
+    int64_t linger_timeout_ns      # wait for the peer's FIN after ours
+    int64_t small_file_bytes       # up to this a file is sent from memory
+    uint32_t cache_entries         # open-file cache: entries (an fd each, if large)
+    int64_t cache_bytes            # open-file cache: memory for small bodies
+    int64_t cache_revalidate_ns    # age at which an entry is compared with the disk
+    uint32_t pipes                 # pipes for cold reads, and so reads in flight
+    uint32_t pipe_bytes            # wished size of each pipe
+    uint32_t receive_buffers       # provided buffers, a power of two
+    uint32_t receive_buffer_bytes  # size of each
+    uint32_t sq_entries            # submission queue
+    uint32_t iowq_workers          # io-wq workers per class: each may block on a disk
+    bint show_dotfiles
+
+cdef enum:
+    # A Request holds the target and the fields the engine looks at; 16 KiB each is
+    # twice what common servers accept by default, and bounds the two settings.
+    TARGET_BYTES_MAX = 16384
+    FIELD_ARENA_BYTES = 16384
+    # A Transfer lists its spans in place: two a range and a closing boundary.
+    RANGES_MAX = 32
+    SPANS_MAX = 2 * RANGES_MAX + 2
+    # Head of the response and the heads of all parts: 512 + 33 * 256 bytes fit.
+    TRANSFER_TEXT_BYTES = 12288
+    # Gathered by one SENDMSG.
+    GATHER_MAX = 16
+    # Unparsed input that a connection keeps while it serves an earlier request. At the
+    # first bound it stops receiving; what had already arrived may reach the second.
+    PENDING_PAUSE_BYTES = 16384
+    PENDING_BYTES_MAX = 262144
+    # Input that is thrown away while waiting for the peer's FIN.
+    LINGER_BYTES_MAX = 1048576
+    # Slots beyond max_connections that only ever say 503.
+    REFUSAL_SLOTS = 64
+    # CQ = 8 x SQ: multishot requests complete more often than they are submitted.
+    CQ_PER_SQ = 8
+    # Completions taken from the ring at once.
+    CQE_BATCH = 256
+    # Letters that wait for an engine or for Trio.
+    MAILBOX_LETTERS = 1024
+    LISTENERS_MAX = 16
+    CLIENT_ID_BYTES_MAX = 64
+
+cdef extern from *:
+    """
+    /* Accept again after EMFILE and the like: long enough for descriptors to come
+       back, short enough that a client's SYN retry (1 s) is not needed. */
+    #define ACCEPT_BACKOFF_NS INT64_C(100000000)
+    /* The loop wakes at least this often, so that clocks and Date stay true. */
+    #define LOOP_WAIT_MAX_NS INT64_C(1000000000)
+    /* One inline splice, and what one transfer may move before others have a turn. */
+    #define INLINE_SPLICE_BYTES INT64_C(1048576)
+    """
+    const int64_t ACCEPT_BACKOFF_NS
+    const int64_t LOOP_WAIT_MAX_NS
+    const int64_t INLINE_SPLICE_BYTES

@@ -1,0 +1,193 @@
+"""Loop: submit, reap a batch, handle it, run timers, advance connections, again."""
+
+from libc.errno cimport EAGAIN, EBUSY, EINTR, ETIME
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from accepting cimport accept_arm, accept_close, on_accept
+from c_socket cimport POLLIN
+from c_time cimport TIME_NEVER
+from c_uring cimport *
+from conn cimport Conn
+from draining cimport drain_complete, drain_start
+from engine cimport (
+    ENGINE_SERVING, ENGINE_STOPPED, MAIL_READY, MAIL_RETIME, MAIL_RETIME_ALL, MAIL_STOP,
+    MAIL_STOPPED, OP_ACCEPT, OP_MAILBOX, OP_OPEN, OP_POLL, OP_READ, OP_RECV, OP_SEND,
+    OP_SPLICE, Engine, engine_conn, engine_next_runnable, engine_tell, engine_tick,
+)
+from filecache cimport File
+from gate cimport gate_retime, gate_retime_all
+from limits cimport CQE_BATCH, LOOP_WAIT_MAX_NS
+from mailbox cimport Letter, mailbox_drain_fd, mailbox_take
+from receive cimport on_recv, receive_feed_starved
+from recvbufs cimport recvbufs_free, recvbufs_init, recvbufs_publish
+from requests cimport conn_advance
+from resolve cimport on_open, on_read
+from ring cimport ring_enter, ring_exit, ring_init, ring_sqe
+from timers cimport timers_run
+from transmit cimport on_poll, on_send, on_splice
+from userdata cimport (
+    userdata_generation, userdata_op, userdata_pack, userdata_slot,
+)
+from wheel cimport wheel_next_ns
+
+
+cdef inline void mailbox_arm(Engine* e) noexcept nogil:
+    cdef io_uring_sqe* sqe
+    if e.mailbox_armed:
+        return
+    sqe = ring_sqe(&e.ring)
+    io_uring_prep_poll_multishot(sqe, e.inbox.fd, POLLIN)
+    io_uring_sqe_set_data64(sqe, userdata_pack(OP_MAILBOX, 0, 0))
+    e.mailbox_armed = True
+    e.standing += 1
+
+
+cdef inline void on_letter(Engine* e, const Letter* letter) noexcept nogil:
+    if letter.kind == MAIL_STOP:
+        drain_start(e, letter.b)
+    elif letter.kind == MAIL_RETIME:
+        gate_retime(e, letter.a)
+    elif letter.kind == MAIL_RETIME_ALL:
+        gate_retime_all(e)
+
+
+cdef inline void on_mailbox(Engine* e, uint32_t flags) noexcept nogil:
+    cdef Letter letter
+    if not flags & IORING_CQE_F_MORE:
+        e.mailbox_armed = False
+        e.standing -= 1
+        mailbox_arm(e)
+    mailbox_drain_fd(&e.inbox)
+    while mailbox_take(&e.inbox, &letter):
+        on_letter(e, &letter)
+
+
+cdef inline File* userdata_file(uint64_t data) noexcept nogil:
+    return <File*><size_t>(data & ((<uint64_t>1 << 56) - 1))
+
+
+cdef inline void dispatch_conn(
+    Engine* e, uint8_t op, const io_uring_cqe* cqe
+) noexcept nogil:
+    cdef uint64_t data = cqe.user_data
+    cdef Conn* c = engine_conn(e, userdata_slot(data), userdata_generation(data))
+    if c == NULL:
+        return
+    if op == OP_RECV:
+        on_recv(e, c, cqe.res, cqe.flags)
+    elif op == OP_SEND:
+        on_send(e, c, cqe.res)
+    elif op == OP_POLL:
+        on_poll(e, c, cqe.res)
+    elif op == OP_SPLICE:
+        on_splice(e, c, cqe.res)
+
+
+cdef inline void dispatch(Engine* e, const io_uring_cqe* cqe) noexcept nogil:
+    """Every completion passes here. Kinds that name a connection come first."""
+    cdef uint8_t op = userdata_op(cqe.user_data)
+    if OP_RECV <= op <= OP_SPLICE:
+        dispatch_conn(e, op, cqe)
+    elif op == OP_ACCEPT:
+        on_accept(e, userdata_slot(cqe.user_data), cqe.res, cqe.flags)
+    elif op == OP_MAILBOX:
+        on_mailbox(e, cqe.flags)
+    elif op == OP_OPEN:
+        on_open(e, userdata_file(cqe.user_data), cqe.res)
+    elif op == OP_READ:
+        on_read(e, userdata_file(cqe.user_data), cqe.res)
+
+
+cdef inline uint32_t loop_reap(Engine* e) noexcept nogil:
+    """Copy a batch and free its CQ entries, so that handlers may submit."""
+    cdef io_uring_cqe* ready[CQE_BATCH]
+    cdef uint32_t n = io_uring_peek_batch_cqe(&e.ring.uring, ready, CQE_BATCH)
+    cdef uint32_t i
+    for i in range(n):
+        e.batch[i].user_data = ready[i].user_data
+        e.batch[i].res = ready[i].res
+        e.batch[i].flags = ready[i].flags
+    io_uring_cq_advance(&e.ring.uring, n)
+    return n
+
+
+cdef inline int64_t loop_wait_ns(Engine* e) noexcept nogil:
+    cdef int64_t wait
+    if e.runnable != NULL:
+        return 0
+    wait = wheel_next_ns(&e.wheel)
+    if wait == TIME_NEVER:
+        return LOOP_WAIT_MAX_NS
+    wait -= e.now_ns
+    return min(max(wait, 0), LOOP_WAIT_MAX_NS)
+
+
+cdef inline void loop_advance(Engine* e) noexcept nogil:
+    """Those runnable now; what they make runnable waits for the next round."""
+    cdef Conn* last = e.runnable_last
+    cdef Conn* c
+    if e.runnable == NULL:
+        return
+    while True:
+        c = engine_next_runnable(e)
+        if c == NULL:
+            return
+        conn_advance(e, c)
+        if c == last:
+            return
+
+
+cdef inline int loop_once(Engine* e) noexcept nogil:
+    """0, or -errno when the ring does not work any more."""
+    cdef uint32_t n, i
+    cdef int rc = ring_enter(&e.ring, loop_wait_ns(e))
+    if rc < 0 and rc not in (-ETIME, -EINTR, -EAGAIN, -EBUSY):
+        return rc
+    engine_tick(e)
+    if io_uring_cq_has_overflow(&e.ring.uring):
+        e.counters.cq_overflows += 1
+    n = loop_reap(e)
+    for i in range(n):
+        dispatch(e, &e.batch[i])
+    recvbufs_publish(&e.recvbufs)
+    if e.starved != NULL:
+        receive_feed_starved(e)
+    timers_run(e)
+    loop_advance(e)
+    e.counters.loops += 1
+    e.counters.cqes += n
+    return 0
+
+
+cdef inline int loop_open(Engine* e) noexcept nogil:
+    cdef int rc = ring_init(&e.ring, e.limits.sq_entries, e.limits.iowq_workers)
+    if rc < 0:
+        return rc
+    rc = recvbufs_init(
+        &e.recvbufs, &e.ring.uring, e.limits.receive_buffers,
+        e.limits.receive_buffer_bytes)
+    if rc < 0:
+        ring_exit(&e.ring)
+    return rc
+
+
+cdef inline int loop_run(Engine* e) noexcept nogil:
+    """The engine's life in its own thread; 0 when it was stopped, else -errno."""
+    cdef uint32_t i
+    cdef int rc = loop_open(e)
+    if rc < 0:
+        return rc
+    engine_tick(e)
+    e.state = ENGINE_SERVING
+    mailbox_arm(e)
+    for i in range(e.listeners_n):
+        accept_arm(e, i)
+    engine_tell(e, MAIL_READY, 0)
+    while rc == 0 and not drain_complete(e):
+        rc = loop_once(e)
+    e.state = ENGINE_STOPPED
+    accept_close(e)
+    ring_exit(&e.ring)
+    recvbufs_free(&e.recvbufs)
+    engine_tell(e, MAIL_STOPPED, e.drain_cut)
+    return rc

@@ -1,0 +1,215 @@
+"""Request: the head of one request, copied out of the receive buffers.
+
+Only what the engine looks at is kept: the target and the fields of ``Field``. The
+parser may hand both over in any number of pieces.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp, memcpy
+
+from limits cimport FIELD_ARENA_BYTES, TARGET_BYTES_MAX, Limits
+from text cimport Text
+
+
+cdef enum:  # Field
+    FIELD_OTHER
+    FIELD_HOST
+    FIELD_RANGE
+    FIELD_IF_RANGE
+    FIELD_IF_MATCH
+    FIELD_IF_NONE_MATCH
+    FIELD_IF_MODIFIED_SINCE
+    FIELD_IF_UNMODIFIED_SINCE
+    FIELD_AUTHORIZATION
+    FIELD_EXPECT
+    FIELD_COUNT
+
+cdef enum:
+    # The longest name in Field has 19 bytes; a longer one is none of them.
+    FIELD_NAME_BYTES = 24
+
+cdef struct Request:
+    const Limits* limits
+    Text fields[FIELD_COUNT]       # values in arena; at == NULL: absent
+    int64_t body_bytes             # of the body, received and thrown away
+    int64_t content_length         # declared; -1: none
+    int64_t started_ns             # the head was complete
+    uint32_t target_n
+    uint32_t arena_n
+    uint32_t header_bytes          # names and values so far, with their separators
+    uint32_t headers               # lines so far
+    uint32_t value_at              # where the current value starts in arena
+    uint16_t status                # why it is refused; 0: it is not
+    uint16_t repeated              # bit per Field that came twice and must not
+    uint8_t method                 # llhttp's HTTP_*
+    uint8_t field                  # whose value is coming
+    uint8_t name_n                 # of the current name; FIELD_NAME_BYTES: too long
+    bint in_value
+    bint begun                     # a first byte was seen
+    bint chunked
+    bint keep_alive
+    bint http_1_0
+    bint index_tried               # path already ends in index.html
+    bint trailing_slash
+    uint32_t path_n
+    char name[FIELD_NAME_BYTES]
+    char path[TARGET_BYTES_MAX]    # decoded, relative to the root, NUL-terminated
+    char target[TARGET_BYTES_MAX]
+    char arena[FIELD_ARENA_BYTES]
+
+
+cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
+    cdef int i
+    r.limits = limits
+    for i in range(FIELD_COUNT):
+        r.fields[i].at = NULL
+        r.fields[i].n = 0
+    r.body_bytes = 0
+    r.content_length = -1
+    r.started_ns = 0
+    r.target_n = r.arena_n = r.header_bytes = r.headers = r.value_at = 0
+    r.path_n = 0
+    r.status = r.repeated = 0
+    r.method = r.field = r.name_n = 0
+    r.in_value = r.begun = r.chunked = r.keep_alive = r.http_1_0 = False
+    r.index_tried = r.trailing_slash = False
+
+
+cdef inline bint request_refuse(Request* r, uint16_t status) noexcept nogil:
+    """Remember the first reason; always true, so that callers can return it."""
+    if r.status == 0:
+        r.status = status
+    return True
+
+
+cdef inline bint field_named(
+    const Request* r, const char* lower, size_t n
+) noexcept nogil:
+    return r.name_n == n and memcmp(r.name, lower, n) == 0
+
+
+cdef inline uint8_t field_lookup(const Request* r) noexcept nogil:
+    cdef size_t n = r.name_n
+    if n == 4 and field_named(r, b"host", 4):
+        return FIELD_HOST
+    if n == 5 and field_named(r, b"range", 5):
+        return FIELD_RANGE
+    if n == 6 and field_named(r, b"expect", 6):
+        return FIELD_EXPECT
+    if n == 8:
+        if field_named(r, b"if-range", 8):
+            return FIELD_IF_RANGE
+        if field_named(r, b"if-match", 8):
+            return FIELD_IF_MATCH
+    if n == 13:
+        if field_named(r, b"authorization", 13):
+            return FIELD_AUTHORIZATION
+        if field_named(r, b"if-none-match", 13):
+            return FIELD_IF_NONE_MATCH
+    if n == 17 and field_named(r, b"if-modified-since", 17):
+        return FIELD_IF_MODIFIED_SINCE
+    if n == 19 and field_named(r, b"if-unmodified-since", 19):
+        return FIELD_IF_UNMODIFIED_SINCE
+    return FIELD_OTHER
+
+
+cdef inline bint field_is_list(uint8_t field) noexcept nogil:
+    """Fields whose several lines mean one list (RFC 9110 section 5.3)."""
+    return field == FIELD_IF_MATCH or field == FIELD_IF_NONE_MATCH
+
+
+cdef inline bint request_keep(Request* r, const char* s, size_t n) noexcept nogil:
+    """Append to the arena; false, and 431, when it is full."""
+    if r.arena_n + n > FIELD_ARENA_BYTES:
+        request_refuse(r, 431)
+        return False
+    memcpy(&r.arena[r.arena_n], s, n)
+    r.arena_n += <uint32_t>n
+    return True
+
+
+cdef inline bint request_add_target(
+    Request* r, const char* s, size_t n
+) noexcept nogil:
+    if r.target_n + n > r.limits.max_request_line_bytes:
+        request_refuse(r, 414)
+        return False
+    memcpy(&r.target[r.target_n], s, n)
+    r.target_n += <uint32_t>n
+    return True
+
+
+cdef inline bint request_count_header(Request* r, size_t n) noexcept nogil:
+    r.header_bytes += <uint32_t>n
+    if r.header_bytes > r.limits.max_header_bytes:
+        request_refuse(r, 431)
+        return False
+    return True
+
+
+cdef inline bint request_add_name(Request* r, const char* s, size_t n) noexcept nogil:
+    cdef size_t i
+    cdef char c
+    if r.in_value or r.headers == 0:
+        r.in_value = False
+        r.name_n = 0
+        r.headers += 1
+        if r.headers > r.limits.max_headers:
+            request_refuse(r, 431)
+            return False
+        r.header_bytes += 4  # colon, space, CR, LF
+    if r.name_n + n > FIELD_NAME_BYTES:
+        r.name_n = FIELD_NAME_BYTES
+        return request_count_header(r, n)
+    for i in range(n):
+        c = s[i]
+        r.name[r.name_n + i] = c | 32 if 65 <= c <= 90 else c
+    r.name_n += <uint8_t>n
+    return request_count_header(r, n)
+
+
+cdef inline bint request_begin_value(Request* r) noexcept nogil:
+    cdef Text* known
+    r.in_value = True
+    r.field = FIELD_OTHER if r.name_n == FIELD_NAME_BYTES else field_lookup(r)
+    r.value_at = r.arena_n
+    if r.field == FIELD_OTHER:
+        return True
+    known = &r.fields[r.field]
+    if known.at == NULL:
+        return True
+    if not field_is_list(r.field):
+        r.repeated |= <uint16_t>(1 << r.field)
+        return True
+    return request_keep(r, known.at, known.n) and request_keep(r, b", ", 2)
+
+
+cdef inline bint request_add_value(Request* r, const char* s, size_t n) noexcept nogil:
+    if not r.in_value and not request_begin_value(r):
+        return False
+    if r.field != FIELD_OTHER and not request_keep(r, s, n):
+        return False
+    return request_count_header(r, n)
+
+
+cdef inline void request_end_value(Request* r) noexcept nogil:
+    cdef uint32_t end = r.arena_n
+    if not r.in_value and not request_begin_value(r):
+        return
+    if r.field == FIELD_OTHER:
+        return
+    end = r.arena_n
+    while end > r.value_at and r.arena[end - 1] in (32, 9):
+        end -= 1
+    r.fields[r.field].at = &r.arena[r.value_at]
+    r.fields[r.field].n = end - r.value_at
+
+
+cdef inline Text request_field(Request* r, uint8_t field) noexcept nogil:
+    """The value, or absent; a field that came twice and must not counts as absent."""
+    cdef Text none
+    if r.repeated & (1 << field):
+        none.at = NULL
+        none.n = 0
+        return none
+    return r.fields[field]

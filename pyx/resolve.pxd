@@ -1,0 +1,291 @@
+"""Resolve: from a decoded path to an open file, below the root and never outside.
+
+The kernel does the resolving (``openat2(RESOLVE_BENEATH)``): the answer is inline while
+names and pages are cached, and comes from io-wq otherwise. Requests for a file that is
+being opened wait on its entry.
+"""
+
+from libc.errno cimport (
+    EACCES, EAGAIN, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOMEM, ENOTDIR, ENXIO,
+    EPERM, EXDEV, ENODEV, errno,
+)
+from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from c_assert cimport ENGINE_ASSERT
+from c_file cimport (
+    O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_PATH, O_RDONLY, RWF_NOWAIT, S_ISDIR, S_ISREG,
+    close, fstat, open_how, penstock_ctime_ns, penstock_mtime_ns, penstock_openat2,
+    preadv2, stat_t,
+)
+from c_socket cimport iovec
+from c_time cimport NS_PER_S
+from c_uring cimport *
+from conn cimport Conn
+from engine cimport OP_OPEN, OP_READ, Engine, engine_run_soon, file_userdata
+from filecache cimport (
+    FILE_DIRECTORY, FILE_FAILED, FILE_FILLING, FILE_READY, FILE_REGULAR, File, FileCache,
+    file_new, file_ref, file_unref, filecache_charge, filecache_find,
+    filecache_hash, filecache_link, filecache_unlink,
+)
+from heads cimport Facts, head_end, head_of_whole
+from httpdate cimport httpdate_format
+from image cimport Image, image_new, image_unref
+from mime cimport mime_lookup
+from plan cimport file_facts
+from ring cimport ring_counted_sqe
+from writer cimport Writer, writer_count, writer_hex, writer_init, writer_string
+
+
+cdef enum:
+    HEAD_OF_WHOLE_BYTES = 512
+
+
+cdef inline uint16_t status_of_errno(int error) noexcept nogil:
+    """How a failed open is told. What is outside the root does not exist."""
+    if error in (ENOENT, ENOTDIR, ELOOP, EXDEV, ENXIO, ENODEV, ENAMETOOLONG):
+        return 404
+    if error in (EACCES, EPERM):
+        return 403
+    if error in (EMFILE, ENFILE, ENOMEM):
+        return 503
+    return 500
+
+
+cdef inline void how_to_open(open_how* how, uint64_t flags, bint cached) noexcept nogil:
+    """O_NONBLOCK keeps a FIFO from blocking the open."""
+    memset(how, 0, sizeof(open_how))
+    how.flags = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+    if cached:
+        how.resolve |= RESOLVE_CACHED
+
+
+cdef inline const char* file_name(const File* f) noexcept nogil:
+    """The root itself is "." to openat2."""
+    if f.path_n == 0:
+        return b"."
+    return f.path
+
+
+cdef inline void file_wake_waiters(Engine* e, File* f) noexcept nogil:
+    cdef Conn* c = <Conn*>f.waiters
+    cdef Conn* next
+    f.waiters = NULL
+    while c != NULL:
+        next = c.waiter_next
+        c.waiter_next = NULL
+        engine_run_soon(e, c)
+        c = next
+
+
+cdef inline void file_fail(Engine* e, File* f, uint16_t status) noexcept nogil:
+    """Tell the waiters; the next request tries again."""
+    f.state = FILE_FAILED
+    f.status = status
+    filecache_unlink(&e.files, f)
+    file_wake_waiters(e, f)
+
+
+cdef inline void file_ready(Engine* e, File* f) noexcept nogil:
+    f.state = FILE_READY
+    filecache_charge(&e.files, f)
+    file_wake_waiters(e, f)
+
+
+cdef inline void file_take_stat(File* f, const stat_t* s) noexcept nogil:
+    f.dev = s.st_dev
+    f.ino = s.st_ino
+    f.size = s.st_size
+    f.mtime_ns = penstock_mtime_ns(s)
+    f.ctime_ns = penstock_ctime_ns(s)
+
+
+cdef inline bint file_same(const File* f, const stat_t* s) noexcept nogil:
+    """ctime covers what mtime may hide: a mode change, and a write with its time put
+    back."""
+    return (
+        f.dev == s.st_dev and f.ino == s.st_ino and f.size == s.st_size
+        and f.mtime_ns == penstock_mtime_ns(s) and f.ctime_ns == penstock_ctime_ns(s))
+
+
+cdef inline void file_describe(Engine* e, File* f) noexcept nogil:
+    """Strong ETag, Last-Modified and Content-Type.
+
+    mtime (ns), size and inode change whenever the content does, unless a writer puts
+    the mtime back in place; files should be replaced by rename.
+    """
+    cdef Writer w
+    writer_init(&w, f.etag, sizeof(f.etag))
+    writer_string(&w, b'"')
+    writer_hex(&w, <uint64_t>f.mtime_ns)
+    writer_string(&w, b"-")
+    writer_hex(&w, <uint64_t>f.size)
+    writer_string(&w, b"-")
+    writer_hex(&w, f.ino)
+    writer_string(&w, b'"')
+    f.etag_n = <unsigned char>writer_count(&w)
+    httpdate_format(f.mtime_ns // NS_PER_S, f.last_modified)
+    f.media_type = mime_lookup(&e.media_types, f.path, f.path_n)
+
+
+cdef inline Image* file_new_image(Engine* e, File* f) noexcept nogil:
+    """An image with its head written and its body still unspecified, or NULL."""
+    cdef char head[HEAD_OF_WHOLE_BYTES]
+    cdef Facts facts = file_facts(f)
+    cdef Writer w
+    cdef size_t date_at
+    cdef Image* image
+    writer_init(&w, head, sizeof(head))
+    date_at = head_of_whole(&w, &facts, e.date)
+    head_end(&w)
+    ENGINE_ASSERT(not w.full)
+    image = image_new(writer_count(&w), <size_t>f.size)
+    if image != NULL:
+        memcpy(image.bytes, head, image.head_n)
+        image.date_at = <unsigned int>date_at
+        image.date_s = e.date_s
+    return image
+
+
+cdef inline void file_read_async(Engine* e, File* f) noexcept nogil:
+    cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
+    io_uring_prep_read(
+        sqe, f.fd, &f.image.bytes[f.image.head_n], <unsigned int>f.image.body_n, 0)
+    io_uring_sqe_set_data64(sqe, file_userdata(f, OP_READ))
+    file_ref(f)
+    e.files.filling += 1
+
+
+cdef inline void file_loaded(Engine* e, File* f, int64_t n) noexcept nogil:
+    """``n`` bytes of a small file arrived; fewer than its size: it shrank meanwhile."""
+    if n < 0:
+        file_fail(e, f, status_of_errno(<int>-n))
+        return
+    if n != f.size:
+        file_fail(e, f, 503)
+        return
+    close(f.fd)  # the memory is enough, and descriptors are scarce
+    f.fd = -1
+    file_ready(e, f)
+
+
+cdef inline void file_load(Engine* e, File* f) noexcept nogil:
+    """Read a small file: at once from the page cache, else on the ring."""
+    cdef iovec v
+    cdef int64_t n = 0
+    f.image = file_new_image(e, f)
+    if f.image == NULL:
+        file_fail(e, f, 503)
+        return
+    v.iov_base = &f.image.bytes[f.image.head_n]
+    v.iov_len = f.image.body_n
+    if f.size:
+        n = preadv2(f.fd, &v, 1, 0, RWF_NOWAIT)
+    if n == f.size:
+        file_loaded(e, f, n)
+    else:
+        file_read_async(e, f)
+
+
+cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
+    """``fd`` or -errno. A regular file becomes ready, or is read first if small."""
+    cdef stat_t s
+    if fd < 0:
+        file_fail(e, f, status_of_errno(-fd))
+        return
+    f.fd = fd
+    if fstat(fd, &s) < 0:
+        file_fail(e, f, status_of_errno(errno))
+        return
+    f.validated_ns = e.now_ns
+    file_take_stat(f, &s)
+    if S_ISDIR(s.st_mode):
+        f.kind = FILE_DIRECTORY
+        close(f.fd)
+        f.fd = -1
+        file_ready(e, f)
+        return
+    if not S_ISREG(s.st_mode):
+        file_fail(e, f, 404)
+        return
+    f.kind = FILE_REGULAR
+    file_describe(e, f)
+    if f.size <= e.limits.small_file_bytes:
+        file_load(e, f)
+    else:
+        file_ready(e, f)
+
+
+cdef inline void file_open_async(Engine* e, File* f) noexcept nogil:
+    cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
+    how_to_open(&f.how, O_RDONLY, False)
+    io_uring_prep_openat2(sqe, e.root_fd, file_name(f), &f.how)
+    io_uring_sqe_set_data64(sqe, file_userdata(f, OP_OPEN))
+    file_ref(f)
+    e.files.filling += 1
+
+
+cdef inline void file_open(Engine* e, File* f) noexcept nogil:
+    cdef int fd
+    how_to_open(&f.how, O_RDONLY, True)
+    fd = penstock_openat2(e.root_fd, file_name(f), &f.how)
+    if fd == -EAGAIN:
+        file_open_async(e, f)
+    else:
+        file_opened(e, f, fd)
+
+
+cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
+    """Whether the path still leads to what the entry holds, readable for us.
+
+    Asks at most once per ``cache_revalidate_ns``. Opens for reading, so that a change of
+    permission counts too.
+    """
+    cdef stat_t s
+    cdef open_how how
+    cdef int fd
+    cdef bint same
+    if e.now_ns - f.validated_ns < e.limits.cache_revalidate_ns:
+        return True
+    how_to_open(&how, O_RDONLY, True)
+    fd = penstock_openat2(e.root_fd, file_name(f), &how)
+    if fd < 0:
+        return False
+    same = fstat(fd, &s) == 0 and file_same(f, &s)
+    close(fd)
+    f.validated_ns = e.now_ns
+    return same
+
+
+cdef inline File* resolve(Engine* e, const char* path, size_t n) noexcept nogil:
+    """The entry for ``path``, referenced for the caller: ready, failed or filling.
+    NULL without memory."""
+    cdef uint64_t hash = filecache_hash(&e.files, path, n)
+    cdef File* f = filecache_find(&e.files, path, n, hash)
+    if f != NULL:
+        if f.state == FILE_FILLING or file_revalidate(e, f):
+            e.files.hits_total += 1
+            return file_ref(f)
+        filecache_unlink(&e.files, f)
+    e.files.misses_total += 1
+    f = file_new(path, n, hash)
+    if f == NULL:
+        return NULL
+    filecache_link(&e.files, f)
+    file_open(e, f)
+    return f
+
+
+cdef inline void on_open(Engine* e, File* f, int res) noexcept nogil:
+    e.ring.in_flight -= 1
+    e.files.filling -= 1
+    file_opened(e, f, res)
+    file_unref(f)
+
+
+cdef inline void on_read(Engine* e, File* f, int res) noexcept nogil:
+    e.ring.in_flight -= 1
+    e.files.filling -= 1
+    file_loaded(e, f, res)
+    file_unref(f)

@@ -1,0 +1,267 @@
+"""Transmit: the next step of a transfer, once the gate let it pass.
+
+Spans in memory go out by SEND or, gathered, by SENDMSG. Spans in a file go file -> pipe
+-> socket: inline where the pages are in the page cache, and by a SPLICE on io-wq, into a
+pipe of the pool, where they must come from a disk. The socket's end of a splice is always
+inline and never blocks; what the socket does not take is dropped from the pipe (only page
+references) and spliced again later, so that a slow reader holds no pipe.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, EPIPE, errno
+from libc.stdint cimport int64_t, uint32_t
+
+from c_file cimport (
+    F_SETFL, O_NONBLOCK, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, fcntl, splice,
+)
+from c_socket cimport MSG_MORE, MSG_NOSIGNAL
+from c_uring cimport *
+from closing cimport conn_close, conn_release, transfer_end
+from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn
+from counters cimport counters_first_byte
+from engine cimport (
+    OP_POLL, OP_SEND, OP_SPLICE, Engine, conn_set_deadline, conn_userdata,
+    engine_run_soon,
+)
+from finish cimport conn_block_again, conn_response_done
+from gate cimport gate_pass, gate_return, gate_settle
+from limits cimport INLINE_SPLICE_BYTES
+from pipes cimport (
+    Pipe, pipes_discard, pipes_give, pipes_next_waiting, pipes_take, pipes_wait,
+)
+from residency cimport residency_hot
+from ring cimport ring_counted_sqe
+from transfer cimport (
+    TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
+    TRANSFER_SENDING, Span, Transfer, transfer_advance, transfer_gather, transfer_left,
+)
+
+cdef extern from "<poll.h>" nogil:
+    enum:
+        POLLOUT
+
+cdef extern from *:
+    """
+    /* A socket that took less than asked is next offered about what it took. */
+    #define SPLICE_WINDOW_MIN_BYTES INT64_C(65536)
+    """
+    const int64_t SPLICE_WINDOW_MIN_BYTES
+
+
+cdef inline void transmit_account(
+    Engine* e, Conn* c, Transfer* t, int64_t moved
+) noexcept nogil:
+    gate_settle(e, t, moved)
+    transfer_advance(t, moved)
+    if not t.first_byte_seen:
+        t.first_byte_seen = True
+        counters_first_byte(&e.counters, e.now_ns - t.started_ns)
+    conn_set_deadline(e, c, DEADLINE_WRITE, e.limits.write_timeout_ns)
+
+
+cdef inline io_uring_sqe* transmit_sqe(
+    Engine* e, Conn* c, Transfer* t, uint32_t state
+) noexcept nogil:
+    t.state = state
+    c.in_flight += 1
+    return ring_counted_sqe(&e.ring)
+
+
+cdef inline void transmit_poll(Engine* e, Conn* c, Transfer* t) noexcept nogil:
+    """Wait until the socket takes more; tokens do not wait with it."""
+    cdef io_uring_sqe* sqe
+    gate_return(e, t)
+    sqe = transmit_sqe(e, c, t, TRANSFER_POLLING)
+    io_uring_prep_poll_add(sqe, c.fd, POLLOUT)
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_POLL))
+
+
+cdef inline void transmit_memory(Engine* e, Conn* c, Transfer* t) noexcept nogil:
+    """One SEND or SENDMSG of the granted part of the memory spans that come next."""
+    cdef Span* s = &t.spans[t.span]
+    cdef int64_t n = s.n - t.span_done
+    cdef int flags = MSG_NOSIGNAL
+    cdef bint last = t.span + 1 == t.spans_n
+    cdef io_uring_sqe* sqe = transmit_sqe(e, c, t, TRANSFER_SENDING)
+    if last or n >= t.granted_bytes:
+        if n > t.granted_bytes:
+            n = t.granted_bytes
+        io_uring_prep_send(sqe, c.fd, s.at + t.span_done, <size_t>n, flags)
+    elif t.spans[t.span + 1].at == NULL:
+        # A file follows at once, under the same grant: let the head wait for it.
+        io_uring_prep_send(sqe, c.fd, s.at + t.span_done, <size_t>n, flags | MSG_MORE)
+    else:
+        transfer_gather(t, t.granted_bytes)
+        io_uring_prep_sendmsg(sqe, c.fd, &t.message, flags)
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SEND))
+
+
+cdef inline int64_t splice_out(
+    int pipe, int fd, int64_t n, bint more, bint* full
+) noexcept nogil:
+    """Pipe to socket until ``n`` are moved or the socket is full; or -errno."""
+    cdef unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK
+    cdef int64_t moved = 0
+    cdef ssize_t rc
+    if more:
+        flags |= SPLICE_F_MORE
+    full[0] = False
+    while moved < n:
+        rc = splice(pipe, NULL, fd, NULL, <size_t>(n - moved), flags)
+        if rc > 0:
+            moved += rc
+        elif rc == 0:
+            return -EPIPE
+        elif errno == EAGAIN:
+            full[0] = True
+            return moved
+        elif errno != EINTR:
+            return -errno
+    return moved
+
+
+cdef inline void transmit_drain_pipe(
+    Engine* e, Conn* c, Transfer* t, Pipe* pipe, int64_t n
+) noexcept nogil:
+    """``n`` bytes of the current span are in ``pipe``: offer them, drop the rest."""
+    cdef bint full
+    cdef int64_t moved = splice_out(
+        pipe.reader, c.fd, n, t.granted_bytes > n, &full)
+    pipes_discard(&e.pipes, pipe, n - moved if moved > 0 else n)
+    if moved < 0:
+        conn_close(e, c)
+        return
+    if moved:
+        e.counters.bytes_spliced += moved
+        transmit_account(e, c, t, moved)
+    if transfer_left(t) == 0:
+        conn_response_done(e, c)
+    elif full:
+        t.window_bytes = max(SPLICE_WINDOW_MIN_BYTES, moved)
+        transmit_poll(e, c, t)
+    else:
+        t.window_bytes = min(INLINE_SPLICE_BYTES, 2 * t.window_bytes)
+        engine_run_soon(e, c)
+
+
+cdef inline void transmit_hot(Engine* e, Conn* c, Transfer* t, int64_t n) noexcept nogil:
+    cdef Span* s = &t.spans[t.span]
+    cdef int64_t offset = s.offset + t.span_done
+    cdef Pipe* pipe = &e.pipes.scratch
+    cdef ssize_t filled = splice(
+        t.file.fd, &offset, pipe.writer, NULL, <size_t>n,
+        SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+    if filled <= 0 and (filled == 0 or errno not in (EAGAIN, EINTR)):
+        conn_close(e, c)  # truncated under us, or unreadable: the length was promised
+        return
+    if filled < 0:
+        engine_run_soon(e, c)
+        return
+    transmit_drain_pipe(e, c, t, pipe, filled)
+
+
+cdef inline void transmit_cold(Engine* e, Conn* c, Transfer* t, int64_t n) noexcept nogil:
+    cdef Span* s = &t.spans[t.span]
+    cdef io_uring_sqe* sqe
+    t.pipe = pipes_take(&e.pipes)
+    if t.pipe < 0:
+        gate_return(e, t)
+        t.state = TRANSFER_QUEUED
+        pipes_wait(&e.pipes, t)
+        return
+    n = min(n, e.pipes.items[t.pipe].bytes)
+    sqe = transmit_sqe(e, c, t, TRANSFER_FILLING)
+    io_uring_prep_splice(
+        sqe, t.file.fd, s.offset + t.span_done, e.pipes.items[t.pipe].writer, -1,
+        <unsigned int>n, SPLICE_F_MOVE)
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SPLICE))
+
+
+cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
+    cdef Span* s = &t.spans[t.span]
+    cdef int64_t n = min(t.granted_bytes, s.n - t.span_done)
+    n = min(n, min(t.window_bytes, e.pipes.scratch.bytes))
+    if not t.nonblocking:
+        fcntl(c.fd, F_SETFL, O_NONBLOCK)
+        t.nonblocking = True
+    if residency_hot(t.file.fd, s.offset + t.span_done, n):
+        transmit_hot(e, c, t, n)
+    else:
+        transmit_cold(e, c, t, n)
+
+
+cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
+    """Take the transfer's next step; it is ready and not complete."""
+    cdef Transfer* t = c.transfer
+    if t.granted_bytes == 0 and not gate_pass(e, t):
+        return
+    if t.spans[t.span].at == NULL:
+        transmit_file(e, c, t)
+    else:
+        if t.nonblocking:
+            conn_block_again(c, t)
+        transmit_memory(e, c, t)
+
+
+cdef inline bint transmit_back(Engine* e, Conn* c) noexcept nogil:
+    """A completion came back; false when the connection is only waiting to close."""
+    c.in_flight -= 1
+    e.ring.in_flight -= 1
+    if c.state != CONN_CLOSING:
+        c.transfer.state = TRANSFER_READY
+        return True
+    return False
+
+
+cdef inline void on_send(Engine* e, Conn* c, int res) noexcept nogil:
+    cdef Transfer* t = c.transfer
+    if not transmit_back(e, c):
+        conn_release(e, c)
+        return
+    if res < 0 and res != -EAGAIN and res != -EINTR:
+        conn_close(e, c)
+        return
+    if res > 0:
+        transmit_account(e, c, t, res)
+        if transfer_left(t) == 0:
+            conn_response_done(e, c)
+            return
+    if t.spans[t.span].at == NULL:
+        engine_run_soon(e, c)
+    else:
+        transmit_more(e, c)
+
+
+cdef inline void on_poll(Engine* e, Conn* c, int res) noexcept nogil:
+    if not transmit_back(e, c):
+        conn_release(e, c)
+    elif res < 0:
+        conn_close(e, c)
+    else:
+        engine_run_soon(e, c)
+
+
+cdef inline void transmit_pipe_back(Engine* e, int pipe) noexcept nogil:
+    """``pipe`` is empty: return it, and let the next transfer that waits try."""
+    cdef Transfer* next
+    pipes_give(&e.pipes, pipe)
+    next = pipes_next_waiting(&e.pipes)
+    if next != NULL:
+        next.state = TRANSFER_READY
+        engine_run_soon(e, <Conn*>next.conn)
+
+
+cdef inline void on_splice(Engine* e, Conn* c, int res) noexcept nogil:
+    cdef Transfer* t = c.transfer
+    cdef int pipe = t.pipe
+    cdef bint alive = transmit_back(e, c)
+    t.pipe = -1
+    if not alive:
+        pipes_discard(&e.pipes, &e.pipes.items[pipe], res)
+        conn_release(e, c)
+    elif res == -EAGAIN or res == -EINTR:
+        engine_run_soon(e, c)
+    elif res <= 0:
+        conn_close(e, c)
+    else:
+        transmit_drain_pipe(e, c, t, &e.pipes.items[pipe], res)
+    transmit_pipe_back(e, pipe)
