@@ -128,6 +128,8 @@ def test_finds(field: bytes, size: int, expected: list[tuple[int, int]]) -> None
         (b"bytes=-0", 0),
         (b"bytes=0-", 0),
         (b"bytes=0-0", 0),
+        # One more than int64 holds, in the last digit and by a whole digit.
+        (b"bytes=9223372036854775808-", INT64_MAX),
         (b"bytes=99999999999999999999-", INT64_MAX),
     ],
 )
