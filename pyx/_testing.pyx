@@ -2,3 +2,4 @@
 
 include "_testing_http.pxi"
 include "_testing_shaping.pxi"
+include "_testing_parser.pxi"

@@ -166,7 +166,10 @@ cdef inline Http1Result http1_feed(
     """Parse up to the end of one message; ``used`` bytes of ``data`` were its own."""
     cdef Request* r = http1_request(&h.parser)
     cdef bint fresh = not r.begun
-    cdef int error = llhttp_execute(&h.parser, data, n)
+    cdef int error
+    r.feed = data
+    error = llhttp_execute(&h.parser, data, n)
+    r.fed += n
     used[0] = n
     if error == HPE_OK:
         return HTTP1_MORE

@@ -4,7 +4,7 @@ Only what the engine looks at is kept: the target and the fields of ``Field``. T
 parser may hand both over in any number of pieces.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from limits cimport FIELD_ARENA_BYTES, TARGET_BYTES_MAX, Limits
@@ -34,6 +34,9 @@ cdef struct Request:
     int64_t body_bytes             # of the body, received and thrown away
     int64_t content_length         # declared; -1: none
     int64_t started_ns             # the head was complete
+    uint64_t fed                   # bytes of the stream before ``feed``
+    uint64_t value_end             # where in the stream the value stopped last
+    const char* feed               # the piece that is being parsed
     uint32_t target_n
     uint32_t arena_n
     uint32_t header_bytes          # names and values so far, with their separators
@@ -67,6 +70,7 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.body_bytes = 0
     r.content_length = -1
     r.started_ns = 0
+    r.fed = r.value_end = 0
     r.target_n = r.arena_n = r.header_bytes = r.headers = r.value_at = 0
     r.path_n = 0
     r.status = r.repeated = 0
@@ -184,7 +188,21 @@ cdef inline bint request_begin_value(Request* r) noexcept nogil:
     return request_keep(r, known.at, known.n) and request_keep(r, b", ", 2)
 
 
+cdef inline bint request_is_folded(
+    Request* r, const char* s, size_t n, bint first
+) noexcept nogil:
+    """A gap inside a value is a line folding, which only obsolete senders and smugglers
+    use (RFC 9112 section 5.2)."""
+    cdef uint64_t at = r.fed + <uint64_t>(s - r.feed)
+    cdef bint gap = not first and n > 0 and at != r.value_end
+    r.value_end = at + n
+    return gap
+
+
 cdef inline bint request_add_value(Request* r, const char* s, size_t n) noexcept nogil:
+    if request_is_folded(r, s, n, not r.in_value):
+        request_refuse(r, 400)
+        return False
     if not r.in_value and not request_begin_value(r):
         return False
     if r.field != FIELD_OTHER and not request_keep(r, s, n):

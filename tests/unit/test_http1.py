@@ -1,0 +1,174 @@
+"""The parser adapter: same requests however the bytes are cut, and refusals by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from penstock import _testing
+
+GET = 1
+HEAD = 2
+OPTIONS = 6
+
+SIMPLE = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+RICH = (
+    b"HEAD /some/file%20name?q=1 HTTP/1.1\r\nhOST: example.org\r\n"
+    b"User-Agent: x\r\nRange: bytes=0-1 \r\nIf-None-Match: \"a\"\r\n"
+    b'If-None-Match: W/"b"\r\nX-Very-Long-Header-Name-That-Nobody-Knows: y\r\n'
+    b"Authorization:\tBearer t0k3n\t\r\nIf-Range: \"r\"\r\n\r\n"
+)
+BODY = b"POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = (
+    b"POST /u HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5\r\nhello\r\n0\r\n\r\n"
+)
+
+
+def parse_all(parser: Any, pieces: list[bytes]) -> list[dict[str, Any]]:
+    """Feed every piece; collect the head of each complete message."""
+    heads = []
+    for piece in pieces:
+        left = piece
+        while left:
+            result, used = parser.feed(left)
+            left = left[used:]
+            if result == "complete":
+                heads.append(parser.head())
+                parser.next_request()
+            elif result == "refused":
+                return [*heads, parser.head()]
+    return heads
+
+
+def test_a_head_is_read_into_its_fields() -> None:
+    (head,) = parse_all(_testing.Parser(), [RICH])
+    assert head["method"] == HEAD
+    assert head["target"] == b"/some/file%20name?q=1"
+    assert head["keep_alive"]
+    assert head["status"] == 0
+    assert head["fields"] == {
+        "host": b"example.org",
+        "range": b"bytes=0-1",
+        "if-none-match": b'"a", W/"b"',
+        "authorization": b"Bearer t0k3n",
+        "if-range": b'"r"',
+    }
+
+
+@pytest.mark.parametrize("message", [SIMPLE, RICH, BODY, CHUNKED])
+def test_byte_by_byte_gives_what_the_whole_gives(message: bytes) -> None:
+    whole = parse_all(_testing.Parser(), [message])
+    cut = parse_all(_testing.Parser(), [bytes([b]) for b in message])
+    assert len(whole) == 1
+    assert cut == whole
+
+
+@pytest.mark.parametrize("at", range(1, len(RICH + SIMPLE)))
+def test_two_pipelined_requests_split_anywhere(at: int) -> None:
+    stream = RICH + SIMPLE
+    whole = parse_all(_testing.Parser(), [stream])
+    assert len(whole) == 2
+    assert parse_all(_testing.Parser(), [stream[:at], stream[at:]]) == whole
+
+
+@given(st.lists(st.integers(1, 40), max_size=30))
+def test_any_cutting_gives_the_same_requests(cuts: list[int]) -> None:
+    stream = SIMPLE + BODY + RICH + CHUNKED + SIMPLE
+    pieces, at = [], 0
+    for n in cuts:
+        pieces.append(stream[at : at + n])
+        at += n
+    pieces.append(stream[at:])
+    parsed = parse_all(_testing.Parser(), [p for p in pieces if p])
+    assert parsed == parse_all(_testing.Parser(), [stream])
+    assert len(parsed) == 5
+
+
+def test_trailing_data_is_left_to_the_next_message() -> None:
+    parser = _testing.Parser()
+    assert parser.feed(SIMPLE + b"GET /b") == ("complete", len(SIMPLE))
+    parser.next_request()
+    assert parser.feed(b"GET /b") == ("more", 6)
+
+
+def test_blank_lines_between_requests_begin_none() -> None:
+    parser = _testing.Parser()
+    assert parser.feed(b"\r\n\r\n") == ("more", 4)
+    assert not parser.head()["begun"]
+    assert parse_all(parser, [SIMPLE])[0]["target"] == b"/a"
+
+
+def test_bodies_are_counted_and_thrown_away() -> None:
+    for message in (BODY, CHUNKED):
+        (head,) = parse_all(_testing.Parser(), [message])
+        assert head["body_bytes"] == 5
+
+
+REFUSED = {
+    b"GET /a HTTP/1.1\r\n\r\n": 400,  # no Host
+    b"GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n": 400,
+    b"GET /a HTTP/1.1\r\nHost : a\r\n\r\n": 400,
+    b"GET /a HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n": 400,
+    b"GET /a HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n": 400,
+    b"GET /a HTTP/1.1\nHost: a\n\n": 400,
+    b"GET\t/a HTTP/1.1\r\nHost: a\r\n\r\n": 400,
+    b"\x16\x03\x01\x02\x00": 400,
+    b"GET /a HTTQ/1.1\r\nHost: a\r\n\r\n": 400,
+    b"FETCH /a HTTP/1.1\r\nHost: a\r\n\r\n": 501,
+    b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n": 501,
+    b"GET /a HTTP/2.0\r\nHost: a\r\n\r\n": 505,
+    b"GET /a HTTP/3.1\r\nHost: a\r\n\r\n": 505,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n": 400,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n": 400,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+    b"": 400,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n": 400,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n": 400,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n": 413,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n": 400,
+    b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+    b"Expect: 100-continue\r\n\r\n": 405,
+    b"GET /a HTTP/1.1\r\nHost: a\r\nExpect: magic\r\n\r\n": 417,
+}
+
+
+@pytest.mark.parametrize(("message", "status"), REFUSED.items())
+def test_refusals_have_their_status(message: bytes, status: int) -> None:
+    head = parse_all(_testing.Parser(), [message])[-1]
+    assert head["status"] == status
+
+
+def test_limits_refuse_one_past_and_allow_the_bound() -> None:
+    def status(message: bytes, **limits: int) -> int:
+        heads = parse_all(_testing.Parser(**limits), [message])
+        assert heads, "neither complete nor refused"
+        return int(heads[-1]["status"])
+
+    target = b"GET /" + b"a" * 99 + b" HTTP/1.1\r\nHost: h\r\n\r\n"
+    assert status(target, target=100) == 0
+    assert status(target, target=99) == 414
+    many = b"GET / HTTP/1.1\r\nHost: h\r\n" + b"A: b\r\n" * 9 + b"\r\n"
+    assert status(many, headers=10) == 0
+    assert status(many, headers=9) == 431
+    big = b"GET / HTTP/1.1\r\nHost: h\r\nA: " + b"b" * 86 + b"\r\n\r\n"
+    assert status(big, header_bytes=100) == 0
+    assert status(big, header_bytes=99) == 431
+    chunks = CHUNKED.replace(b"5\r\nhello\r\n", b"5\r\nhello\r\n" * 3)
+    assert status(chunks, body=15) == 0
+    assert status(chunks, body=14) == 413
+
+
+def test_a_field_that_came_twice_and_must_not_is_absent() -> None:
+    message = SIMPLE[:-2] + b"Range: bytes=0-1\r\nRange: bytes=2-3\r\n\r\n"
+    (head,) = parse_all(_testing.Parser(), [message])
+    assert "range" not in head["fields"]
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused_with_a_status(data: bytes) -> None:
+    for head in parse_all(_testing.Parser(), [data]):
+        assert head["status"] in (0, 400, 405, 413, 414, 417, 431, 501, 505)
