@@ -15,6 +15,10 @@ from bucket cimport Bucket, bucket_init
 from c_atomic cimport (
     atomic_add_i64, atomic_load_i64, atomic_load_u32, atomic_store_u32,
 )
+from c_pthread cimport (
+    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t,
+    pthread_mutex_unlock,
+)
 from c_file cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
     mmap, munmap,
@@ -25,14 +29,6 @@ from keymap cimport (
 )
 from limits cimport CLIENT_ID_BYTES_MAX
 
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t* m, void* attributes)
-    int pthread_mutex_destroy(pthread_mutex_t* m)
-    int pthread_mutex_lock(pthread_mutex_t* m)
-    int pthread_mutex_unlock(pthread_mutex_t* m)
 
 cdef enum:
     CLIENT_SERVER = 0

@@ -13,6 +13,7 @@ from c_llhttp cimport llhttp_settings_t
 from c_time cimport clock_monotonic_ns, clock_wall_s
 from c_uring cimport io_uring_cqe
 from clients cimport CLIENT_FIRST, Clients
+from coalesce cimport Coalesce
 from conn cimport (
     CONN_OPEN, DEADLINE_IDLE, TIMER_CONN, Conn, conn_drop_pending,
 )
@@ -92,6 +93,7 @@ cdef struct Engine:
     Clients* clients
     MediaTypes media_types
     Limits limits
+    Coalesce coalesce
     Counters counters
     Mailbox inbox
     Mailbox outbox

@@ -6,11 +6,12 @@ from libc.string cimport memcpy
 
 from bucket cimport RATE_MAX_BPS, bucket_fill_bytes, bucket_set_rate
 from c_atomic cimport atomic_load_i64, atomic_load_u32, atomic_store_i64
+from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clients cimport (
     CLIENT_FIRST, CLIENT_OVERFLOW, CLIENT_SERVER, SOURCE_API, SOURCE_DEFAULT,
     SOURCE_FILE, Client, Clients, clients_add, clients_at, clients_free, clients_init,
-    key_from_v4, key_from_v6, pthread_mutex_lock, pthread_mutex_unlock,
+    key_from_v4, key_from_v6,
 )
 from keymap cimport (
     KEY_ADDRESS, KEY_NAME, KEY_TOKEN, KEYMAP_NO_ROW, Key, key_zero, keymap_find,

@@ -7,6 +7,7 @@ from accepting cimport accept_arm, accept_close, on_accept
 from c_socket cimport POLLIN
 from c_time cimport TIME_NEVER
 from c_uring cimport *
+from coalesce cimport coalesce_init, coalesce_learn, coalesce_wait_ns
 from conn cimport Conn
 from draining cimport drain_complete, drain_start
 from engine cimport (
@@ -29,6 +30,15 @@ from userdata cimport (
     userdata_generation, userdata_op, userdata_pack, userdata_slot,
 )
 from wheel cimport wheel_next_ns
+
+cdef extern from "<sys/prctl.h>" nogil:
+    enum:
+        PR_SET_TIMERSLACK
+    int prctl(int option, ...)
+
+cdef enum:
+    # The kernel's default of 50 us would blur both pacing and coalescing.
+    TIMER_SLACK_NS = 1000
 
 
 cdef inline void mailbox_arm(Engine* e) noexcept nogil:
@@ -140,13 +150,15 @@ cdef inline void loop_advance(Engine* e) noexcept nogil:
 cdef inline int loop_once(Engine* e) noexcept nogil:
     """0, or -errno when the ring does not work any more."""
     cdef uint32_t n, i
-    cdef int rc = ring_enter(&e.ring, loop_wait_ns(e))
+    cdef int64_t wait_ns = coalesce_wait_ns(&e.coalesce, loop_wait_ns(e))
+    cdef int rc = ring_enter(&e.ring, wait_ns, e.coalesce.want)
     if rc < 0 and rc not in (-ETIME, -EINTR, -EAGAIN, -EBUSY):
         return rc
     engine_tick(e)
     if io_uring_cq_has_overflow(&e.ring.uring):
         e.counters.cq_overflows += 1
     n = loop_reap(e)
+    coalesce_learn(&e.coalesce, n)
     for i in range(n):
         dispatch(e, &e.batch[i])
     recvbufs_publish(&e.recvbufs)
@@ -178,6 +190,8 @@ cdef inline int loop_run(Engine* e) noexcept nogil:
     if rc < 0:
         return rc
     engine_tick(e)
+    coalesce_init(&e.coalesce)
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0)  # void: only precision
     e.state = ENGINE_SERVING
     mailbox_arm(e)
     for i in range(e.listeners_n):

@@ -93,8 +93,8 @@ cdef inline io_uring_sqe* ring_counted_sqe(Ring* r) noexcept nogil:
     return ring_sqe(r)
 
 
-cdef inline int ring_enter(Ring* r, int64_t wait_ns) noexcept nogil:
-    """Submit, and wait up to ``wait_ns`` for a first completion; -errno on failure.
+cdef inline int ring_enter(Ring* r, int64_t wait_ns, uint32_t want) noexcept nogil:
+    """Submit, and wait up to ``wait_ns`` for ``want`` completions; -errno on failure.
 
     ETIME and EINTR are not failures.
     """
@@ -104,4 +104,4 @@ cdef inline int ring_enter(Ring* r, int64_t wait_ns) noexcept nogil:
         return io_uring_submit_and_get_events(&r.uring)
     t.tv_sec = wait_ns // NS_PER_S
     t.tv_nsec = wait_ns % NS_PER_S
-    return io_uring_submit_and_wait_timeout(&r.uring, &cqe, 1, &t, NULL)
+    return io_uring_submit_and_wait_timeout(&r.uring, &cqe, want, &t, NULL)

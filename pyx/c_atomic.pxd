@@ -1,0 +1,39 @@
+"""Atomic words: GCC's __atomic builtins, which gcc and clang share.
+
+Loads acquire, stores release, compare-and-swap does both; ``add`` is relaxed, because a
+counter orders nothing.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+
+
+cdef extern from * nogil:
+    """
+    #include <stdint.h>
+
+    static inline int64_t atomic_load_i64(const int64_t *p) {
+        return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+    }
+    static inline void atomic_store_i64(int64_t *p, int64_t value) {
+        __atomic_store_n(p, value, __ATOMIC_RELEASE);
+    }
+    static inline int atomic_cas_i64(int64_t *p, int64_t *expected, int64_t desired) {
+        return __atomic_compare_exchange_n(
+            p, expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    static inline int64_t atomic_add_i64(int64_t *p, int64_t value) {
+        return __atomic_fetch_add(p, value, __ATOMIC_RELAXED);
+    }
+    static inline uint32_t atomic_load_u32(const uint32_t *p) {
+        return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+    }
+    static inline void atomic_store_u32(uint32_t *p, uint32_t value) {
+        __atomic_store_n(p, value, __ATOMIC_RELEASE);
+    }
+    """
+    int64_t atomic_load_i64(const int64_t* p)
+    void atomic_store_i64(int64_t* p, int64_t value)
+    bint atomic_cas_i64(int64_t* p, int64_t* expected, int64_t desired)
+    int64_t atomic_add_i64(int64_t* p, int64_t value)
+    uint32_t atomic_load_u32(const uint32_t* p)
+    void atomic_store_u32(uint32_t* p, uint32_t value)
