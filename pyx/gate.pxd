@@ -232,10 +232,16 @@ cdef inline void gate_settle(Engine* e, Transfer* t, int64_t moved) noexcept nog
     atomic_store_i64(&client.last_active_ns, e.now_ns)
 
 
+cdef inline void gate_trim(Engine* e, Transfer* t, int64_t keep) noexcept nogil:
+    """Give back all but ``keep`` of what was granted and not used."""
+    cdef int64_t n = t.granted_bytes - keep
+    if n <= 0:
+        return
+    bucket_refund(&gate_client(e, t).bucket, n)
+    bucket_refund(&clients_at(e.clients, CLIENT_SERVER).bucket, n)
+    t.granted_bytes = keep
+
+
 cdef inline void gate_return(Engine* e, Transfer* t) noexcept nogil:
     """Give back what was granted and not used."""
-    if t.granted_bytes == 0:
-        return
-    bucket_refund(&gate_client(e, t).bucket, t.granted_bytes)
-    bucket_refund(&clients_at(e.clients, CLIENT_SERVER).bucket, t.granted_bytes)
-    t.granted_bytes = 0
+    gate_trim(e, t, 0)

@@ -23,12 +23,12 @@ from engine cimport (
     engine_run_soon,
 )
 from finish cimport conn_block_again, conn_response_done
-from gate cimport gate_pass, gate_return, gate_settle
+from gate cimport gate_pass, gate_return, gate_settle, gate_trim
 from limits cimport INLINE_SPLICE_BYTES
 from pipes cimport (
     Pipe, pipes_discard, pipes_give, pipes_next_waiting, pipes_take, pipes_wait,
 )
-from residency cimport residency_hot
+from residency cimport PAGE_BYTES, residency_hot
 from ring cimport ring_counted_sqe
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
@@ -43,8 +43,11 @@ cdef extern from *:
     """
     /* A socket that took less than asked is next offered about what it took. */
     #define SPLICE_WINDOW_MIN_BYTES INT64_C(65536)
+    /* How far ahead residency is asked for: a stale answer costs one blocked loop. */
+    #define HOT_WINDOW_BYTES INT64_C(4194304)
     """
     const int64_t SPLICE_WINDOW_MIN_BYTES
+    const int64_t HOT_WINDOW_BYTES
 
 
 cdef inline void transmit_account(
@@ -176,14 +179,32 @@ cdef inline void transmit_cold(Engine* e, Conn* c, Transfer* t, int64_t n) noexc
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SPLICE))
 
 
+cdef inline bint transmit_is_hot(Transfer* t, int64_t offset, int64_t n) noexcept nogil:
+    """Asks for a longer stretch than the next piece, so as to ask seldom."""
+    cdef int64_t ahead
+    if offset + n <= t.hot_until:
+        return True
+    ahead = min(HOT_WINDOW_BYTES, t.file.size - offset)
+    if ahead > n and residency_hot(t.file.fd, offset, ahead):
+        t.hot_until = offset + ahead
+        return True
+    return residency_hot(t.file.fd, offset, n)
+
+
 cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef Span* s = &t.spans[t.span]
-    cdef int64_t n = min(t.granted_bytes, s.n - t.span_done)
-    n = min(n, min(t.window_bytes, e.pipes.scratch.bytes))
+    cdef int64_t offset = s.offset + t.span_done
+    # A pipe carries whole pages: where the range begins inside one, the last would be
+    # left over, and every later piece would be cut in two.
+    cdef int64_t most = min(
+        t.window_bytes, e.pipes.scratch.bytes - (offset & (PAGE_BYTES - 1)))
+    cdef int64_t n = min(most, min(t.granted_bytes, s.n - t.span_done))
+    if t.granted_bytes - n < most // 4 and n == most:
+        gate_trim(e, t, n)  # a scrap of a grant is not worth a splice of its own
     if not t.nonblocking:
         fcntl(c.fd, F_SETFL, O_NONBLOCK)
         t.nonblocking = True
-    if residency_hot(t.file.fd, s.offset + t.span_done, n):
+    if transmit_is_hot(t, offset, n):
         transmit_hot(e, c, t, n)
     else:
         transmit_cold(e, c, t, n)
