@@ -1,0 +1,117 @@
+"""What every request to the admin port passes first, whatever it asks for.
+
+- On a loopback address: the Host field must name it. Otherwise a web page could reach
+  the port through the user's browser by DNS rebinding.
+- With a configured token: ``Authorization: Bearer`` (RFC 6750), except for /healthz.
+- A body is small and comes in time.
+"""
+
+import hmac
+import json
+from hashlib import sha256
+from ipaddress import ip_address
+
+import trio
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from penstock.control import Control
+
+BODY_BYTES_MAX = 16384  # a limit is about 60 bytes
+BODY_TIMEOUT_S = 10.0
+_OPEN_PATHS = {"/healthz"}  # for probes that hold no token; says nothing but "ok"
+
+
+class Guard:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, control: Control) -> None:
+        self._app = app
+        self._control = control
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(Headers(scope=scope))
+        if refusal is not None:
+            await _refuse(send, *refusal)
+            return
+        body = await _bounded_body(receive)
+        if isinstance(body, bytes):
+            await self._app(scope, _Replay(body, receive), send)
+        else:
+            await _refuse(send, *body)
+
+    def _refusal(self, headers: Headers) -> tuple[int, str] | None:
+        admin = self._control.settings.admin
+        host = headers.get("host", "")
+        if admin.listen.is_loopback and not _is_loopback_host(host):
+            return 403, "this Host is not the admin address: use 127.0.0.1 or localhost"
+        expected = admin.token_sha256
+        if expected is None or _has_token(headers.get("authorization", ""), expected):
+            return None
+        return 401, "the admin token is needed: Authorization: Bearer TOKEN"
+
+
+class _Replay:
+    """A body that was read already, as the ASGI ``receive`` of the application."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+def _has_token(authorization: str, expected: bytes) -> bool:
+    """Digests are compared: their time tells nothing about the token."""
+    scheme, _, token = authorization.partition(" ")
+    given = sha256(token.strip().encode("latin-1", "replace")).digest()
+    return scheme.lower() == "bearer" and hmac.compare_digest(given, expected)
+
+
+def _is_loopback_host(host: str) -> bool:
+    """``host`` as in the Host field, with or without a port; absent in HTTP/1.0."""
+    if host.startswith("["):
+        name = host[1:].partition("]")[0]
+    else:
+        name = host.partition(":")[0]
+    if name.lower() in ("", "localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+async def _bounded_body(receive: Receive) -> bytes | tuple[int, str]:
+    """The whole body, or the refusal of it."""
+    body = b""
+    with trio.move_on_after(BODY_TIMEOUT_S):
+        while True:
+            message = await receive()
+            chunk: bytes = message.get("body", b"")
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                return 413, f"a body has at most {BODY_BYTES_MAX} bytes here"
+            if not message.get("more_body", False):
+                return body
+    return 408, f"the body did not come within {BODY_TIMEOUT_S:g} seconds"
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"detail": reason}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

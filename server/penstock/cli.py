@@ -1,0 +1,184 @@
+"""The command ``penstock``. Each verb imports what it needs when it runs, so that
+``--help`` is quick."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from penstock import __version__
+from penstock.errors import EXIT_REFUSED, PenstockError
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+ADMIN_URL = "http://127.0.0.1:8080"
+
+app = App(
+    name="penstock",
+    version=__version__,
+    help_format="plaintext",
+    help="""Serve files as fast as the kernel can, each client within its limit.
+
+Try it:
+
+  penstock serve ./public
+
+  penstock serve ./public --client-rate 5MB/s --total-rate 40Mbit/s
+
+  penstock limit user_123 10MB/s
+
+A RATE is in bytes per second: 5MB/s, 5MiB/s, 40Mbit/s or 5242880.""",
+)
+_shaping = Group("Shaping")
+_network = Group("Network")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and leave the process with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code; problems go to stderr, one line each."""
+    try:
+        code = app(
+            arguments or ["--help"],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except PenstockError as error:
+        return _complain(error.exit_code, *error.problems)
+    except CycloptsError as error:
+        hint = "`penstock --help` shows what is possible"
+        return _complain(EXIT_REFUSED, f"{' '.join(str(error).split())} {hint}")
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _complain(code: int, *problems: str) -> int:
+    for problem in problems:
+        print(f"penstock: error: {problem}", file=sys.stderr)
+    return code
+
+
+@app.command
+def serve(
+    root: Annotated[Path | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    listen: Annotated[
+        list[str] | None, Parameter(negative=(), group=_network, show_default=False)
+    ] = None,
+    admin: Annotated[str | None, Parameter(group=_network, show_default=False)] = None,
+    congestion: Annotated[
+        str | None, Parameter(group=_network, show_default=False)
+    ] = None,
+    client_rate: Annotated[
+        str | None, Parameter(group=_shaping, show_default=False)
+    ] = None,
+    total_rate: Annotated[
+        str | None, Parameter(group=_shaping, show_default=False)
+    ] = None,
+    cpus: str | None = None,
+    drain_timeout: str | None = None,
+    config: Path | None = None,
+) -> None:
+    """Serve the folder ROOT until SIGTERM or Ctrl-C.
+
+    SIGHUP reads the configuration again. A flag wins over the file.
+
+    Parameters
+    ----------
+    root
+        Folder to serve; nothing outside of it is ever opened.
+    listen
+        HOST:PORT for downloads, like 0.0.0.0:8000 or [::]:8000; repeat it for more.
+        Default: 127.0.0.1:8000. Port 0 takes a free one.
+    admin
+        HOST:PORT of metrics and limits. Default: 127.0.0.1:8080. Any address that
+        others can reach needs admin.token_sha256 in the file.
+    congestion
+        TCP congestion control of downloads, like cubic or bbr. Default: the system's.
+    client_rate
+        RATE of each client, over all its connections. Default: no limit.
+    total_rate
+        RATE of all clients together. Default: no limit.
+    cpus
+        CPUs with one engine each, like 0,1 or 0-3. Default: all.
+    drain_timeout
+        How long downloads may go on after SIGTERM, like 30s or 2m. Default: 10s.
+    config
+        TOML file; `penstock check-config FILE` checks one.
+    """
+    from penstock.loading import Source
+    from penstock.serve import serve as run_server
+
+    flags = {
+        "ROOT": root,
+        "--listen": listen,
+        "--admin": admin,
+        "--congestion": congestion,
+        "--client-rate": client_rate,
+        "--total-rate": total_rate,
+        "--cpus": cpus,
+        "--drain-timeout": drain_timeout,
+    }
+    run_server(Source(config, flags))
+
+
+@app.command
+def check_config(file: Path, /) -> None:
+    """Check a configuration file; all problems are shown at once.
+
+    Whether its folder, addresses and CPUs exist shows when it is served.
+
+    Parameters
+    ----------
+    file
+        The TOML file.
+    """
+    from penstock.loading import Source
+
+    Source(file).load(root_needed=False)
+    print(f"{file}: ok")
+
+
+@app.command
+def limit(
+    client: str,
+    rate: str,
+    /,
+    *,
+    admin: str = ADMIN_URL,
+    token_file: Path | None = None,
+) -> None:
+    """Limit a client of a running server, downloads in flight included.
+
+    Parameters
+    ----------
+    client
+        Its id: a name of the configuration, or an address (IPv6: its /64).
+    rate
+        RATE over all its connections, like 5MB/s.
+    admin
+        URL of the server's admin API.
+    token_file
+        File that holds the admin token.
+    """
+    from penstock.limit import set_limit
+
+    print(set_limit(client, rate, admin, token_file))
+
+
+@app.command
+def doctor() -> int:
+    """Show whether this machine can run penstock, and the remedy for what it lacks.
+
+    The exit code is 1 when something required is missing.
+    """
+    from penstock.doctor import examine
+    from penstock.doctor_report import report
+
+    return report(examine())

@@ -1,0 +1,41 @@
+"""The names of clients: what is accepted, and which spellings mean the same one."""
+
+from ipaddress import IPv6Network, ip_address
+
+MAX_CLIENT_ID_BYTES = 64  # the engine's own bound; a test holds them together
+# Label value of the metrics for all clients beyond the top ones. A client of this
+# name would make its series ambiguous.
+OTHER_CLIENTS = "other"
+_HOST_PREFIX_V6 = 64
+
+
+def check_client_id(client_id: str) -> str:
+    """``client_id`` itself.
+
+    Raises:
+        ValueError: empty, too long, unprintable or reserved.
+    """
+    size = len(client_id.encode("utf-8", "surrogatepass"))
+    if not 1 <= size <= MAX_CLIENT_ID_BYTES:
+        raise ValueError(
+            f"a client id has 1 to {MAX_CLIENT_ID_BYTES} bytes of UTF-8, not {size}"
+        )
+    if not client_id.isprintable():
+        raise ValueError("a client id has printable characters only")
+    if client_id == OTHER_CLIENTS:
+        raise ValueError(f"{OTHER_CLIENTS!r} is reserved for the metrics")
+    return client_id
+
+
+def canonical_client_id(client_id: str) -> str:
+    """Equal for all spellings of one client: an IPv6 address stands for its /64."""
+    try:
+        ip = ip_address(client_id)
+        network = client_id if ip.version == 4 else f"{ip}/{_HOST_PREFIX_V6}"
+    except ValueError:
+        network = client_id
+    try:
+        parsed = IPv6Network(network, strict=False)
+    except ValueError:
+        return client_id
+    return str(parsed) if parsed.prefixlen == _HOST_PREFIX_V6 else client_id

@@ -1,0 +1,122 @@
+"""Field types of the settings: TOML value or flag in, plain number out.
+
+Each accepts one spelling for people and the plain number; booleans, which Python
+counts as integers, are refused.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PlainSerializer
+
+from penstock.addresses import Address, parse_address
+from penstock.durations import SECOND_NS, format_duration, parse_duration
+from penstock.rates import check_rate, format_rate, parse_rate, parse_size
+
+CPU_MAX = 8191  # Linux' largest NR_CPUS on x86-64, minus one
+_SHA256_BYTES = 32
+
+
+def between(low: int, high: int, show: Callable[[int], str] = str) -> AfterValidator:
+    """Refuses numbers outside of ``low`` to ``high``, both allowed."""
+
+    def check(value: int) -> int:
+        if not low <= value <= high:
+            raise ValueError(f"{show(value)} is not from {show(low)} to {show(high)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _reader(
+    parse: Callable[[str], int], number: Callable[[int], int], kind: str
+) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if isinstance(value, str):
+            return parse(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return number(value)
+        raise ValueError(f"{value!r} is not a {kind}")
+
+    return read
+
+
+def _seconds(value: object) -> int:
+    return parse_duration(repr(value)) if isinstance(value, float) else _whole(value)
+
+
+_whole = _reader(parse_duration, lambda seconds: seconds * SECOND_NS, "duration")
+
+
+def _cpus(value: object) -> object:
+    """``"0,2-3"`` as a list; anything else unchanged."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list) else value
+    cpus: list[int] = []
+    for part in value.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(
+                f"{value!r} is not a list of CPUs; write it like 0,1 or 0-3"
+            )
+        low, high = int(first), int(last or first)
+        if max(low, high) > CPU_MAX:
+            raise ValueError(f"CPUs end at {CPU_MAX}")
+        cpus.extend(range(low, high + 1))
+    return tuple(cpus)
+
+
+def _address(value: object) -> Address:
+    if isinstance(value, str):
+        return parse_address(value)
+    raise ValueError("an address is a string, like '127.0.0.1:8000'")
+
+
+def _path(value: object) -> Path:
+    if isinstance(value, str | Path) and str(value) and "\0" not in str(value):
+        return Path(value)
+    raise ValueError("a path is a string that is not empty")
+
+
+def _digest(value: object) -> bytes:
+    """The value is never repeated in an error: it may be the token itself."""
+    text = value if isinstance(value, str) else ""
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != _SHA256_BYTES or len(text) != 2 * _SHA256_BYTES:
+        raise ValueError(
+            "a SHA-256 has 64 hexadecimal digits; make one with "
+            "`printf %s TOKEN | sha256sum`"
+        )
+    return digest
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Count = Annotated[int, Field(strict=True)]
+Rate = Annotated[
+    int,
+    BeforeValidator(_reader(parse_rate, check_rate, "rate")),
+    PlainSerializer(format_rate, return_type=str),
+]
+Size = Annotated[int, BeforeValidator(_reader(parse_size, int, "size"))]
+Duration = Annotated[
+    int,
+    BeforeValidator(_seconds),
+    PlainSerializer(format_duration, return_type=str),
+]
+Cpus = Annotated[tuple[int, ...], BeforeValidator(_cpus)]
+ListenAddress = Annotated[
+    InstanceOf[Address],
+    BeforeValidator(_address),
+    PlainSerializer(str, return_type=str),
+]
+ListenAddresses = Annotated[tuple[ListenAddress, ...], BeforeValidator(_as_tuple)]
+Folder = Annotated[InstanceOf[Path], BeforeValidator(_path), PlainSerializer(str)]
+Digest = Annotated[bytes, BeforeValidator(_digest)]
+Digests = Annotated[tuple[Digest, ...], BeforeValidator(_as_tuple)]

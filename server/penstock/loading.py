@@ -1,0 +1,113 @@
+"""From a TOML file and flags to checked settings, with all problems at once."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from penstock.errors import PenstockError
+from penstock.problems import (
+    NO_ROOT,
+    Key,
+    Problem,
+    duplicate_tokens,
+    from_validation,
+)
+from penstock.settings import Settings
+
+CONFIG_BYTES_MAX = 16 << 20  # 65536 clients with a token each need about 8 MiB
+# Which setting a flag stands for; it wins over the file.
+FLAG_KEYS: Mapping[str, Key] = {
+    "ROOT": ("server", "root"),
+    "--listen": ("server", "listen"),
+    "--cpus": ("server", "cpus"),
+    "--congestion": ("server", "congestion"),
+    "--drain-timeout": ("server", "drain_timeout"),
+    "--admin": ("admin", "listen"),
+    "--client-rate": ("shaping", "client_rate"),
+    "--total-rate": ("shaping", "total_rate"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where settings come from; read again by every reload.
+
+    Args:
+        file: a TOML file, or None.
+        flags: keys of ``FLAG_KEYS``; None stands for a flag that was not given.
+    """
+
+    file: Path | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+    def load(self, *, root_needed: bool = True) -> Settings:
+        """Read and check everything.
+
+        Raises:
+            PenstockError: one problem per line, each with its key or flag.
+        """
+        data = self._merge(_read_toml(self.file) if self.file else {})
+        problems = duplicate_tokens(data)
+        settings: Settings | None = None
+        try:
+            settings = Settings.model_validate(data)
+        except ValidationError as error:
+            problems += from_validation(error)
+        if root_needed and _lacks_root(data):
+            problems.append(NO_ROOT)
+        if problems or settings is None:
+            raise PenstockError(*(self._line(problem) for problem in problems))
+        return settings
+
+    def _given(self) -> dict[str, object]:
+        return {flag: value for flag, value in self.flags.items() if value is not None}
+
+    def _merge(self, data: dict[str, Any]) -> dict[str, Any]:
+        _anchor_root(data, self.file)
+        for flag, value in self._given().items():
+            section, key = FLAG_KEYS[flag]
+            table = data.setdefault(str(section), {})
+            if isinstance(table, dict):  # else: a problem that validation reports
+                table[key] = value
+        return data
+
+    def _line(self, problem: Problem) -> str:
+        for flag in self._given():
+            if problem.key[:2] == FLAG_KEYS[flag]:
+                return f"{flag}: {problem.text}"
+        where = f"{self.file}: " if self.file and problem.key else ""
+        return f"{where}{problem.line}"
+
+
+def _anchor_root(data: dict[str, Any], file: Path | None) -> None:
+    """A relative root means relative to the file that says so."""
+    server = data.get("server")
+    root = server.get("root") if isinstance(server, dict) else None
+    if file and isinstance(server, dict) and isinstance(root, str) and root:
+        server["root"] = str(file.absolute().parent / root)
+
+
+def _lacks_root(data: dict[str, Any]) -> bool:
+    server = data.get("server", {})
+    return isinstance(server, dict) and "root" not in server
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(CONFIG_BYTES_MAX + 1)
+    except OSError as error:
+        raise PenstockError(f"{file}: can not be read: {error.strerror}") from None
+    if len(raw) > CONFIG_BYTES_MAX:
+        raise PenstockError(f"{file}: larger than {CONFIG_BYTES_MAX} bytes")
+    try:
+        return tomllib.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise PenstockError(f"{file}: not UTF-8 (at line {line})") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise PenstockError(f"{file}: not TOML: {error}") from None

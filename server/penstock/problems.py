@@ -1,0 +1,105 @@
+"""What is wrong with a configuration, in words, each with its key."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from penstock.settings import Client, Settings
+
+Key = tuple[int | str, ...]
+_SHOWN_CHARACTERS = 60  # of a wrong value
+_SECRET_KEYS = {"token_sha256"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    key: Key
+    text: str
+
+    @property
+    def line(self) -> str:
+        return f"{_dotted(self.key)}: {self.text}" if self.key else self.text
+
+
+NO_ROOT = Problem(
+    (), "no folder to serve: name one (`penstock serve ROOT`) or set server.root"
+)
+
+
+def from_validation(error: ValidationError) -> list[Problem]:
+    return [Problem(_key(e["loc"]), _text(e)) for e in error.errors()]
+
+
+def duplicate_tokens(data: dict[str, Any]) -> list[Problem]:
+    """Tokens that would identify two clients.
+
+    Looks at the raw data, so that it finds them even when other values are wrong.
+    """
+    clients = data.get("clients")
+    owners: dict[str, str] = {}
+    problems = []
+    for client_id, client in (clients if isinstance(clients, dict) else {}).items():
+        digests = client.get("token_sha256") if isinstance(client, dict) else None
+        for i, digest in enumerate(digests if isinstance(digests, list) else []):
+            owner = owners.setdefault(str(digest).lower(), f"{client_id}, {i}")
+            if owner != f"{client_id}, {i}":
+                other = owner.rpartition(", ")[0]
+                key = ("clients", client_id, "token_sha256", i)
+                problems.append(Problem(key, f"clients.{other} has the same token"))
+    return problems
+
+
+def _key(loc: Sequence[int | str]) -> Key:
+    """pydantic marks an error in a mapping's key by a final ``[key]``."""
+    return tuple(part for part in loc if part != "[key]")
+
+
+def _dotted(key: Key) -> str:
+    words = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in key]
+    return "".join(words).removeprefix(".")
+
+
+def _text(error: ErrorDetails) -> str:
+    kind = error["type"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "extra_forbidden":
+        return _unknown_key(_key(error["loc"]))
+    if kind == "string_pattern_mismatch":
+        return f"{_shown(error)} is not the name of a congestion control"
+    message = error["msg"].replace("Input should be", "must be")
+    message = message.replace("valid dictionary or instance of", "table:")
+    if kind in ("model_type", "dict_type"):
+        message = "must be a table"
+    return f"{message}, not {_shown(error)}"
+
+
+def _shown(error: ErrorDetails) -> str:
+    if _SECRET_KEYS & set(error["loc"]):
+        return "what is there"
+    text = repr(error["input"])
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def _unknown_key(key: Key) -> str:
+    known = _known_keys(key[:-1])
+    near = difflib.get_close_matches(str(key[-1]), known, n=1)
+    if near:
+        return f"unknown key; did you mean {near[0]!r}?"
+    return f"unknown key; possible are {', '.join(known)}"
+
+
+def _known_keys(section: Key) -> list[str]:
+    model: type[BaseModel] = Settings
+    if section[:1] == ("clients",):
+        model = Client
+    elif section:
+        found = Settings.model_fields[str(section[0])].annotation
+        assert isinstance(found, type)
+        assert issubclass(found, BaseModel)
+        model = found
+    return [info.alias or name for name, info in model.model_fields.items()]

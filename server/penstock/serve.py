@@ -1,0 +1,126 @@
+"""``penstock serve``: everything is opened and checked, then it runs."""
+
+import logging
+import os
+import sys
+from contextlib import ExitStack
+
+import trio
+
+from penstock._engine import ClientTable, Engine
+from penstock.addresses import Address
+from penstock.admin import make_app
+from penstock.control import UNLIMITED, Control
+from penstock.errors import CrashError, PenstockError
+from penstock.listeners import open_listeners, open_single
+from penstock.loading import Source
+from penstock.media import media_types
+from penstock.process import choose_cpus, open_root, raise_nofile
+from penstock.settings import Settings
+from penstock.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+def serve(source: Source) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        PenstockError: it can not start, or something failed while it ran.
+    """
+    settings = source.load()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    raise_nofile()
+    control = Control(source, settings, _client_table(settings))
+    supervisor = _open(settings, control)
+    try:
+        trio.run(supervisor.run)
+    except* PenstockError as group:
+        raise _first(group) from None
+    except* Exception as group:
+        log.exception("internal error", exc_info=group)
+        raise CrashError(f"internal error: {_leaf(group)!r}") from None
+
+
+def _client_table(settings: Settings) -> ClientTable:
+    try:
+        return ClientTable(rows=settings.limits.max_clients)
+    except MemoryError as error:
+        raise PenstockError(f"{error}: lower limits.max_clients") from None
+
+
+def _open(settings: Settings, control: Control) -> Supervisor:
+    """Engines keep duplicates of what they need; ours are closed again, so that the
+    port is free as soon as the last engine stops accepting."""
+    assert settings.server.root is not None
+    cpus = choose_cpus(settings.server.cpus)
+    with ExitStack() as ours:
+        root_fd = open_root(settings.server.root)
+        ours.callback(os.close, root_fd)
+        admin = open_single(settings.admin.listen)
+        bound, sockets = open_listeners(
+            settings.server.listen, len(cpus), settings.server.congestion
+        )
+        for listener in (s for own in sockets for s in own):
+            ours.enter_context(listener)
+        engines = [
+            _engine(i, cpu, root_fd, [s.fileno() for s in sockets[i]], control)
+            for i, cpu in enumerate(cpus)
+        ]
+    admin_address = settings.admin.listen.with_port(admin.getsockname()[1])
+    return Supervisor(
+        control,
+        engines,
+        cpus,
+        admin_app=make_app(control, engines),
+        admin_listener=admin,
+        announce=lambda: announce(bound, admin_address),
+    )
+
+
+def _engine(
+    index: int, cpu: int, root_fd: int, listen_fds: list[int], control: Control
+) -> Engine:
+    clients = control.clients
+    assert isinstance(clients, ClientTable)
+    try:
+        return Engine(
+            index=index,
+            cpu=cpu,
+            root_fd=root_fd,
+            listen_fds=listen_fds,
+            clients=clients,
+            media_types=media_types(),
+            limits=control.settings.limits.for_engine(),
+        )
+    except OSError as error:
+        raise PenstockError(error.strerror or str(error)) from None
+    except MemoryError:
+        raise PenstockError(
+            f"no memory for engine {index}: lower limits.max_connections"
+        ) from None
+    except ValueError as error:
+        raise PenstockError(f"limits.{error}") from None
+
+
+def announce(bound: list[Address], admin: Address) -> None:
+    """The one line that scripts wait for."""
+    urls = ", ".join(address.url for address in bound)
+    print(f"penstock: serving {urls} | admin {admin.url}", flush=True)
+
+
+def _leaf(group: BaseExceptionGroup[Exception]) -> Exception:
+    error: Exception | BaseExceptionGroup[Exception] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _first(group: BaseExceptionGroup[PenstockError]) -> PenstockError:
+    error = _leaf(group)
+    assert isinstance(error, PenstockError)
+    return error

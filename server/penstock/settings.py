@@ -1,0 +1,149 @@
+"""The settings: one frozen tree, made once from file and flags, checked as a whole.
+
+The Python name of a field carries its unit, its alias is the key in the file.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+from penstock.addresses import Address, parse_address
+from penstock.clientids import canonical_client_id, check_client_id
+from penstock.durations import SECOND_NS, format_duration
+from penstock.fieldtypes import (
+    Count,
+    Cpus,
+    Digest,
+    Digests,
+    Duration,
+    Folder,
+    ListenAddress,
+    ListenAddresses,
+    Rate,
+    between,
+)
+from penstock.limits import Limits
+
+LISTEN_MAX = 16  # listening sockets that one engine holds
+ENGINES_MAX = 256
+DRAIN_TIMEOUT_MAX_NS = 3600 * SECOND_NS
+TOP_CLIENTS_DEFAULT = 200  # label values of client_id: what a scrape can carry
+TOP_CLIENTS_MAX = 10_000
+SYSTEM_CONGESTION = "system"  # leave the kernel's choice
+_TCP_CA_NAME = r"[a-z0-9_-]{1,15}"  # TCP_CA_NAME_MAX counts the final NUL
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Server(Section):
+    root: Folder | None = None
+    listen: ListenAddresses = (parse_address("127.0.0.1:8000"),)
+    cpus: Cpus | None = None  # None: all that the process may use
+    congestion: str = Field(SYSTEM_CONGESTION, pattern=f"^{_TCP_CA_NAME}$")
+    drain_timeout_ns: Annotated[
+        Duration, between(0, DRAIN_TIMEOUT_MAX_NS, format_duration)
+    ] = Field(10 * SECOND_NS, alias="drain_timeout")
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_once(cls, value: ListenAddresses) -> ListenAddresses:
+        if not 1 <= len(value) <= LISTEN_MAX:
+            raise ValueError(f"1 to {LISTEN_MAX} addresses are possible")
+        fixed = [str(address) for address in value if address.port]
+        for address in fixed:
+            if fixed.count(address) > 1:
+                raise ValueError(f"{address} is listed twice")
+        return value
+
+    @field_validator("cpus")
+    @classmethod
+    def _cpus_once(cls, value: Cpus | None) -> Cpus | None:
+        if value is None:
+            return None
+        if not 1 <= len(value) <= ENGINES_MAX:
+            raise ValueError(f"1 to {ENGINES_MAX} CPUs are possible")
+        if len(set(value)) != len(value):
+            raise ValueError("each CPU can be listed once: it gets one engine")
+        return value
+
+
+class Admin(Section):
+    token_sha256: Digest | None = Field(None, repr=False)
+    listen: ListenAddress = parse_address("127.0.0.1:8080")
+
+    @field_validator("listen")
+    @classmethod
+    def _others_need_a_token(cls, value: Address, info: ValidationInfo) -> Address:
+        """A wrong token is its own problem, and not in ``info.data``."""
+        token = info.data.get("token_sha256", b"")
+        if token is None and not value.is_loopback:
+            raise ValueError(
+                f"{value} can be reached by others: set admin.token_sha256, "
+                "or listen on 127.0.0.1"
+            )
+        return value
+
+
+class Shaping(Section):
+    """None: no limit."""
+
+    client_rate_bps: Rate | None = Field(None, alias="client_rate")
+    total_rate_bps: Rate | None = Field(None, alias="total_rate")
+
+
+class Telemetry(Section):
+    top_clients: Annotated[Count, between(0, TOP_CLIENTS_MAX)] = TOP_CLIENTS_DEFAULT
+
+
+class Client(Section):
+    rate_bps: Rate | None = Field(None, alias="rate")  # None: the default
+    token_sha256: Digests = Field((), repr=False)
+
+
+ClientId = Annotated[str, AfterValidator(check_client_id)]
+
+
+class Settings(Section):
+    server: Server = Field(default_factory=lambda: Server.model_validate({}))
+    admin: Admin = Field(default_factory=lambda: Admin.model_validate({}))
+    shaping: Shaping = Field(default_factory=lambda: Shaping.model_validate({}))
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
+    telemetry: Telemetry = Field(default_factory=lambda: Telemetry.model_validate({}))
+    clients: dict[ClientId, Client] = Field(default_factory=dict)
+
+    @field_validator("clients")
+    @classmethod
+    def _clients_once(cls, value: dict[str, Client]) -> dict[str, Client]:
+        seen: dict[str, str] = {}
+        for client_id in value:
+            other = seen.setdefault(canonical_client_id(client_id), client_id)
+            if other != client_id:
+                raise ValueError(f"{other!r} and {client_id!r} are the same client")
+        return value
+
+    def client_list(self) -> list[tuple[str, int | None, tuple[bytes, ...]]]:
+        """What ``ClientTable.configure`` takes."""
+        return [(i, c.rate_bps, c.token_sha256) for i, c in self.clients.items()]
+
+    def public(self) -> dict[str, Any]:
+        """Every setting as the file would spell it; digests of tokens are counted."""
+        secret: Any = {
+            "admin": {"token_sha256"},
+            "clients": {"__all__": {"token_sha256"}},
+        }
+        shown: dict[str, Any] = self.model_dump(
+            mode="json", by_alias=True, exclude=secret
+        )
+        shown["admin"]["tokens"] = int(self.admin.token_sha256 is not None)
+        for client_id, client in self.clients.items():
+            shown["clients"][client_id]["tokens"] = len(client.token_sha256)
+        return shown
