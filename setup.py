@@ -5,19 +5,22 @@ tests and is built only with ``PENSTOCK_TESTING=1``.
 
 Other switches: ``PENSTOCK_DEBUG=1`` (engine invariants abort), ``PENSTOCK_SANITIZE=1``
 (ASan and UBSan), ``LLHTTP_DIR`` (a folder with ``api.c``, ``http.c``, ``llhttp.c`` and
-``llhttp.h``; Debian's ``node-llhttp`` by default).
+``llhttp.h``; Debian's ``node-llhttp`` by default), ``PENSTOCK_SKIP_EXTENSIONS=1``
+(metadata only: ``./dev`` compiles in place).
 """
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
-from Cython.Compiler import Errors
+from Cython.Compiler import Errors, ExprNodes, PyrexTypes, Symtab  # noqa: F401
 from setuptools import Extension, setup
 
 DEBIAN_LLHTTP_SOURCES = Path("/usr/share/llhttp")
 DEBIAN_LLHTTP_HEADERS = Path("/usr/share/include/llhttp")
+GENERATED = "build/cython"
 
 
 def switch(name: str) -> bool:
@@ -52,7 +55,10 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
 
     def words(flag: str) -> list[str]:
         found = subprocess.run(
-            ["pkg-config", flag, *packages], capture_output=True, text=True
+            ["pkg-config", flag, *packages],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if found.returncode:
             raise SystemExit(
@@ -64,24 +70,35 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
     return {"compile": words("--cflags"), "link": words("--libs")}
 
 
-class HintError(Exception):
-    """A performance hint: the generated code would take the GIL."""
+def concerns_the_engine(source: str) -> bool:
+    """Whether a hint there is about code that must run without the GIL."""
+    path = Path(source)
+    return path.parent.name == "pyx" and (
+        path.suffix == ".pxd" or path.name == "_engine.pyx"
+    )
 
 
-def refuse_performance_hints() -> list[str]:
-    """Collect Cython's performance hints that concern ``pyx/``; see ``main``."""
+def collect_performance_hints() -> list[str]:
+    """The list that Cython's performance hints about the engine will go to.
+
+    A hint means that the generated code would take the GIL. Cython only prints them,
+    and its modules import the function by name: it is replaced in each of them.
+    """
     found: list[str] = []
     original = Errors.performance_hint
 
     def collect(position, message, env):
-        found.append(f"{position[0].get_filenametable_entry()}:{position[1]}: {message}")
+        source = position[0].get_filenametable_entry()
+        hint = f"{source}:{position[1]}: {message}"
+        if concerns_the_engine(source) and hint not in found:
+            found.append(hint)
         return original(position, message, env)
 
-    Errors.performance_hint = collect
-    from Cython.Compiler import ExprNodes, Nodes
-
-    for module in (ExprNodes, Nodes):
-        if hasattr(module, "performance_hint"):
+    compiler = [
+        m for name, m in sys.modules.items() if name.startswith("Cython.Compiler.")
+    ]
+    for module in compiler:
+        if getattr(module, "performance_hint", None) is original:
             module.performance_hint = collect
     return found
 
@@ -90,6 +107,7 @@ def extensions() -> list[Extension]:
     sources, include = llhttp()
     libraries = pkg_config("liburing", "libcrypto")
     compile_args = ["-O2", "-g1", "-std=gnu11", "-fvisibility=hidden", "-Wno-unused"]
+    compile_args.append("-Wno-sign-compare")  # of Cython's own loop variables
     link_args = list(libraries["link"])
     macros = [("LLHTTP_STRICT_MODE", "1"), ("CYTHON_USE_MODULE_STATE", "0")]
     if switch("PENSTOCK_DEBUG") or switch("PENSTOCK_SANITIZE"):
@@ -113,12 +131,17 @@ def extensions() -> list[Extension]:
     ]
 
 
-def main() -> None:
-    hints = refuse_performance_hints()
+def compiled() -> list[Extension]:
+    """The extensions with their generated C.
+
+    Raises:
+        SystemExit: a part of the engine would take the GIL.
+    """
+    hints = collect_performance_hints()
     modules = cythonize(
         extensions(),
         include_path=["pyx"],
-        build_dir="build/cython",
+        build_dir=GENERATED,
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,
@@ -129,10 +152,13 @@ def main() -> None:
         },
     )
     if hints:
+        # Up-to-date C is not generated again, and then there would be no hint.
+        for name in ("_engine", "_testing"):
+            Path(GENERATED, "pyx", f"{name}.c").unlink(missing_ok=True)
         raise SystemExit(
             "penstock: these would take the GIL in the engine:\n  " + "\n  ".join(hints)
         )
-    setup(ext_modules=modules)
+    return modules
 
 
-main()
+setup(ext_modules=[] if switch("PENSTOCK_SKIP_EXTENSIONS") else compiled())
