@@ -107,6 +107,8 @@ def extensions() -> list[Extension]:
     sources, include = llhttp()
     libraries = pkg_config("liburing", "libcrypto")
     compile_args = ["-O2", "-g1", "-std=gnu11", "-fvisibility=hidden", "-Wno-unused"]
+    # Pools and slabs reuse memory for other types, and sockaddr is cast by design.
+    compile_args.append("-fno-strict-aliasing")
     compile_args.append("-Wno-sign-compare")  # of Cython's own loop variables
     link_args = list(libraries["link"])
     macros = [("LLHTTP_STRICT_MODE", "1"), ("CYTHON_USE_MODULE_STATE", "0")]

@@ -57,14 +57,18 @@ cdef inline void transfer_end(Engine* e, Conn* c) noexcept nogil:
 cdef inline void conn_leave_file(Engine* e, Conn* c) noexcept nogil:
     """Stop waiting for a file."""
     cdef File* f = c.file
-    cdef Conn** at
+    cdef Conn* at
     if f == NULL:
         return
-    at = <Conn**>&f.waiters
-    while at[0] != NULL and at[0] != c:
-        at = &at[0].waiter_next
-    if at[0] == c:
-        at[0] = c.waiter_next
+    at = <Conn*>f.waiters
+    if at == c:
+        f.waiters = c.waiter_next
+    else:
+        while at != NULL and at.waiter_next != c:
+            at = at.waiter_next
+        if at != NULL:
+            at.waiter_next = c.waiter_next
+    c.waiter_next = NULL
     c.file = NULL
     file_unref(f)
 

@@ -24,20 +24,19 @@ cdef enum:
     WHEEL_WORDS = WHEEL_DUE // 64
     WHEEL_NEAR_WORDS = WHEEL_NEAR // 64
 
+cdef struct Link:
+    Link* next             # NULL: not armed
+    Link* prev
+
 cdef struct Timer:
-    Timer* next            # NULL: not armed
-    Timer* prev
+    Link link              # first, so that a Link* in a list is a Timer*
     int64_t deadline_ns
     uint32_t owner         # whose it is, as ``kind`` says
     uint16_t slot          # which list it is in
     uint8_t kind
 
-cdef struct WheelList:
-    Timer* next            # as in Timer: a list's head is linked like a timer
-    Timer* prev
-
 cdef struct Wheel:
-    WheelList* slots
+    Link* slots            # heads of circular lists
     uint64_t occupied[WHEEL_WORDS]
     int64_t tick           # all ticks up to this one were handled
     uint32_t count         # armed timers
@@ -49,17 +48,13 @@ cdef extern from *:
     int word_lowest_bit(uint64_t word) nogil
 
 
-cdef inline Timer* wheel_head(const Wheel* w, uint32_t slot) noexcept nogil:
-    return <Timer*>&w.slots[slot]
-
-
 cdef inline int wheel_init(Wheel* w, int64_t now_ns) noexcept nogil:
     cdef uint32_t i
-    w.slots = <WheelList*>calloc(WHEEL_SLOTS, sizeof(WheelList))
+    w.slots = <Link*>calloc(WHEEL_SLOTS, sizeof(Link))
     if w.slots == NULL:
         return -ENOMEM
     for i in range(WHEEL_SLOTS):
-        w.slots[i].next = w.slots[i].prev = wheel_head(w, i)
+        w.slots[i].next = w.slots[i].prev = &w.slots[i]
     for i in range(WHEEL_WORDS):
         w.occupied[i] = 0
     w.tick = now_ns // NS_PER_MS
@@ -73,7 +68,7 @@ cdef inline void wheel_free(Wheel* w) noexcept nogil:
 
 
 cdef inline bint timer_armed(const Timer* t) noexcept nogil:
-    return t.next != NULL
+    return t.link.next != NULL
 
 
 cdef inline void wheel_mark(Wheel* w, uint32_t slot, bint occupied) noexcept nogil:
@@ -87,23 +82,23 @@ cdef inline void wheel_mark(Wheel* w, uint32_t slot, bint occupied) noexcept nog
 
 
 cdef inline void wheel_cancel(Wheel* w, Timer* t) noexcept nogil:
-    if t.next == NULL:
+    if t.link.next == NULL:
         return
-    t.prev.next = t.next
-    t.next.prev = t.prev
-    if w.slots[t.slot].next == wheel_head(w, t.slot):
+    t.link.prev.next = t.link.next
+    t.link.next.prev = t.link.prev
+    if w.slots[t.slot].next == &w.slots[t.slot]:
         wheel_mark(w, t.slot, False)
-    t.next = t.prev = NULL
+    t.link.next = t.link.prev = NULL
     w.count -= 1
 
 
 cdef inline void wheel_put(Wheel* w, Timer* t, uint32_t slot) noexcept nogil:
-    cdef Timer* head = wheel_head(w, slot)
+    cdef Link* head = &w.slots[slot]
     t.slot = <uint16_t>slot
-    t.next = head
-    t.prev = head.prev
-    head.prev.next = t
-    head.prev = t
+    t.link.next = head
+    t.link.prev = head.prev
+    head.prev.next = &t.link
+    head.prev = &t.link
     wheel_mark(w, slot, True)
     w.count += 1
 
@@ -177,7 +172,7 @@ cdef inline int64_t wheel_next_far(const Wheel* w) noexcept nogil:
 
 
 cdef inline bint wheel_has_due(const Wheel* w) noexcept nogil:
-    return w.slots[WHEEL_DUE].next != wheel_head(w, WHEEL_DUE)
+    return w.slots[WHEEL_DUE].next != &w.slots[WHEEL_DUE]
 
 
 cdef inline int64_t wheel_next_ns(const Wheel* w) noexcept nogil:
@@ -195,16 +190,16 @@ cdef inline int64_t wheel_next_ns(const Wheel* w) noexcept nogil:
 
 cdef inline void wheel_move_all(Wheel* w, uint32_t slot) noexcept nogil:
     """Sort the timers of a slot in again, as of the present tick."""
-    cdef Timer* head = wheel_head(w, slot)
-    cdef Timer* last = head.prev
+    cdef Link* head = &w.slots[slot]
+    cdef Link* last = head.prev
     cdef Timer* t
     if last == head:
         return
     while True:
-        t = head.next
+        t = <Timer*>head.next
         wheel_cancel(w, t)
         wheel_put(w, t, wheel_slot_of(w, t.deadline_ns))
-        if t == last:
+        if &t.link == last:
             return
 
 
@@ -231,6 +226,6 @@ cdef inline Timer* wheel_pop(Wheel* w, int64_t now_ns) noexcept nogil:
         if w.tick >= target:
             return NULL
         wheel_advance(w, target)
-    t = w.slots[WHEEL_DUE].next
+    t = <Timer*>w.slots[WHEEL_DUE].next
     wheel_cancel(w, t)
     return t
