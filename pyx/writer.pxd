@@ -54,12 +54,17 @@ cdef inline void writer_u64(Writer* w, uint64_t value) noexcept nogil:
     writer_bytes(w, &digits[i], 20 - i)
 
 
+cdef inline char hex_digit(uint64_t value) noexcept nogil:
+    """``value`` below 16. Indexing a literal would check its bounds, with the GIL."""
+    return <char>(c'0' + value if value < 10 else c'a' + value - 10)
+
+
 cdef inline void writer_hex(Writer* w, uint64_t value) noexcept nogil:
     cdef char digits[16]
     cdef int i = 16
     while True:
         i -= 1
-        digits[i] = b"0123456789abcdef"[value & 15]
+        digits[i] = hex_digit(value & 15)
         value >>= 4
         if value == 0:
             break
