@@ -67,8 +67,7 @@ async def _explain(_: Request, error: Exception) -> JSONResponse:
     if any(problem["type"] == "json_invalid" for problem in problems):
         return JSONResponse({"detail": "the body is not JSON"}, 400)
     kept = [{key: p[key] for key in ("loc", "msg", "type")} for p in problems]
-    text = JSONResponse({"detail": kept}, 422)
-    return text
+    return JSONResponse({"detail": kept}, 422)
 
 
 def _add_config(app: FastAPI, control: Control) -> None:

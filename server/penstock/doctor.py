@@ -29,8 +29,17 @@ MEMLOCK_WANTED_BYTES = 8 << 20
 NEEDED_SETUP_FLAGS = ("SINGLE_ISSUER", "DEFER_TASKRUN", "SUBMIT_ALL")
 NEEDED_FEATURES = ("NODROP", "EXT_ARG", "FAST_POLL")
 NEEDED_OPCODES = (
-    "ACCEPT RECV SEND SENDMSG SPLICE POLL_ADD ASYNC_CANCEL CLOSE OPENAT2 READ"
-).split()
+    "ACCEPT",
+    "RECV",
+    "SEND",
+    "SENDMSG",
+    "SPLICE",
+    "POLL_ADD",
+    "ASYNC_CANCEL",
+    "CLOSE",
+    "OPENAT2",
+    "READ",
+)
 _SECCOMP_FILTER = 2
 _NEW_KERNEL = "install Linux 6.1 or newer (Debian 12 has it)"
 
@@ -51,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """Limits: None is unlimited. ``io_uring_disabled``: None where no such sysctl is."""
+    """Limits: None is unlimited. ``io_uring_disabled``: None without such a sysctl."""
 
     kernel: str
     io_uring_disabled: int | None

@@ -19,16 +19,24 @@ _BLOCKED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 class EngineTask:
     """Runs ``engine`` on ``cpu``.
 
+    Args:
+        on_cut: called when the engine was cut because something else failed; it may
+            hang.
+
     Attributes:
         ready: set when the engine serves.
     """
 
-    def __init__(self, engine: EngineHandle, index: int, cpu: int) -> None:
+    def __init__(
+        self, engine: EngineHandle, index: int, cpu: int, on_cut: Callable[[], None]
+    ) -> None:
         self.ready = trio.Event()
         self.engine = engine
         self._index = index
         self._cpu = cpu
+        self._on_cut = on_cut
         self._stopping = False
+        self._ended = False
 
     def stop(self, drain_ns: int) -> None:
         """End within ``drain_ns``; a second call with 0 cuts what still runs."""
@@ -46,10 +54,11 @@ class EngineTask:
             nursery.start_soon(self._cut_when_cancelled)
             nursery.start_soon(self._read_events)
             await self._run_thread(limiter)
+            self._ended = True
             self._take_events()
+            if not self._stopping:
+                raise CrashError(f"engine {self._index} ended without being asked to")
             nursery.cancel_scope.cancel()
-        if not self._stopping:
-            raise CrashError(f"engine {self._index} ended without being asked to")
 
     async def _run_thread(self, limiter: trio.CapacityLimiter) -> None:
         """Not abandoned when cancelled: a ring ends in the thread that made it."""
@@ -71,7 +80,9 @@ class EngineTask:
         try:
             await trio.sleep_forever()
         finally:
-            self.stop(0)
+            if not self._ended:
+                self.stop(0)
+                self._on_cut()
 
     async def _read_events(self) -> None:
         while True:

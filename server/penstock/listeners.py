@@ -19,7 +19,7 @@ from penstock.settings import SYSTEM_CONGESTION
 LISTEN_BACKLOG = 4096
 _SYSCTL = Path("/proc/sys/net/ipv4")
 _REMEDIES = {
-    errno.EADDRINUSE: "the port is in use: stop the other server or choose another port",
+    errno.EADDRINUSE: "the port is in use: stop its server or choose another port",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
     errno.EACCES: "not permitted: ports below net.ipv4.ip_unprivileged_port_start "
     "need CAP_NET_BIND_SERVICE",

@@ -114,7 +114,9 @@ def _state(statistics: "Sequence[EngineStatistics]") -> Metric:
 
 def _first_byte(statistics: "Sequence[EngineStatistics]") -> Metric:
     """Engines count each bucket for itself; an exposition counts all up to a bound."""
-    sums = [sum(c) for c in zip(*(e["first_byte_counts"] for e in statistics))]
+    sums = [
+        sum(c) for c in zip(*(e["first_byte_counts"] for e in statistics), strict=True)
+    ]
     names = [*map(str, FIRST_BYTE_BUCKETS_S), "+Inf"]
     cumulative = accumulate(sums or [0] * len(names))
     family = HistogramMetricFamily(

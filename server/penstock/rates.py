@@ -1,4 +1,4 @@
-"""Rates and sizes as people write them: ``5MB/s``, ``40Mbit/s``, ``64KiB``, ``5242880``.
+"""Rates and sizes as people write them: ``5MB/s``, ``40Mbit/s``, ``64KiB``, ``1000``.
 
 ``k``, ``M`` and ``G`` are powers of 1000, ``Ki``, ``Mi`` and ``Gi`` powers of 1024.
 The arithmetic is exact: what is not a whole number of bytes is refused.

@@ -10,7 +10,7 @@ import trio
 from penstock._engine import ClientTable, Engine
 from penstock.addresses import Address
 from penstock.admin import make_app
-from penstock.control import UNLIMITED, Control
+from penstock.control import Control
 from penstock.errors import CrashError, PenstockError
 from penstock.listeners import open_listeners, open_single
 from penstock.loading import Source

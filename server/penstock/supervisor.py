@@ -56,7 +56,9 @@ class Supervisor:
         on_hang: Callable[[], None] = _exit_hung,
     ) -> None:
         pairs = enumerate(zip(engines, cpus, strict=True))
-        self._tasks = [EngineTask(engine, i, cpu) for i, (engine, cpu) in pairs]
+        self._tasks = [
+            EngineTask(engine, i, cpu, self._watch_cut) for i, (engine, cpu) in pairs
+        ]
         self._control = control
         self._admin_app = admin_app
         self._admin_listener = admin_listener
@@ -73,7 +75,6 @@ class Supervisor:
         try:
             with trio.open_signal_receiver(*_SIGNALS) as signals:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._watch_when_cancelled)
                     nursery.start_soon(self._handle_signals, signals)
                     await self._run_admin_and_engines(nursery)
                     nursery.cancel_scope.cancel()
@@ -112,11 +113,13 @@ class Supervisor:
                 self._stop(signal.Signals(number).name)
 
     def _reload(self) -> None:
+        problems: tuple[str, ...] = ()
         try:
             self._control.reload()
         except PenstockError as error:
-            for problem in error.problems:
-                log.error("configuration not reloaded: %s", problem)
+            problems = error.problems
+        for problem in problems:
+            log.error("configuration not reloaded: %s", problem)
 
     def _stop(self, reason: str) -> None:
         """Drain; a second time: cut."""
@@ -128,12 +131,8 @@ class Supervisor:
             task.stop(drain_ns)
         self._watch(drain_ns / SECOND_NS + HANG_GRACE_S)
 
-    async def _watch_when_cancelled(self) -> None:
-        """After a failure engines are cut, and one of them may hang."""
-        try:
-            await trio.sleep_forever()
-        finally:
-            self._watch(HANG_GRACE_S)
+    def _watch_cut(self) -> None:
+        self._watch(HANG_GRACE_S)
 
     def _watch(self, seconds: float | None) -> None:
         if self._watchdog is not None:

@@ -1,0 +1,197 @@
+"""An engine and a client table without bytes: the facade's rules, kept in memory.
+
+The real ones are tested elsewhere; here they would only hide what Python does.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from penstock.control import Control
+from penstock.rates import MAX_RATE_BPS
+
+if TYPE_CHECKING:
+    from penstock._engine import ClientRow, EngineStatistics
+
+MakeControl = Callable[..., Control]
+WAIT_S = 10.0  # far more than anything here takes
+
+
+class FakeRow(NamedTuple):
+    client_id: str
+    target_bps: int = 0
+    source: str = "default"
+    bytes_total: int = 0
+    requests_total: int = 0
+    connections: int = 0
+    transfers: int = 0
+    parked: int = 0
+    fill_bytes: int = 0
+    last_active_ns: int = 0
+
+
+class FakeClients:
+    """``ClientTable``: rows by id; refusals change nothing."""
+
+    def __init__(self, row_limit: int = 1000) -> None:
+        self.row_limit = row_limit
+        self.version = 1
+        self.overflow_total = 0
+        self.rows: dict[str, FakeRow] = {}
+        self.configured: list[dict[str, Any]] = []
+
+    @property
+    def rows_used(self) -> int:
+        return len(self.rows)
+
+    def set_rate(self, client_id: str, rate_bps: int) -> int:
+        if type(rate_bps) is not int or not 1 <= rate_bps <= MAX_RATE_BPS:
+            raise ValueError(f"target_bps: {rate_bps!r}")
+        if client_id not in self.rows and len(self.rows) >= self.row_limit:
+            raise OverflowError(f"the client table is full ({self.row_limit} rows)")
+        self._put(client_id, rate_bps, "api")
+        self.version += 1
+        return self.version
+
+    def configure(
+        self,
+        *,
+        default_rate_bps: int,
+        total_rate_bps: int,
+        clients: Sequence[tuple[str, int | None, Sequence[bytes]]],
+    ) -> int:
+        if len(self.rows.keys() | {c[0] for c in clients}) > self.row_limit:
+            raise OverflowError(f"more clients than {self.row_limit} rows")
+        self.configured.append(
+            {
+                "default_rate_bps": default_rate_bps,
+                "total_rate_bps": total_rate_bps,
+                "clients": list(clients),
+            }
+        )
+        for client_id, row in list(self.rows.items()):
+            if row.source != "api":
+                self._put(client_id, default_rate_bps, "default")
+        for client_id, rate_bps, _ in clients:
+            if rate_bps is not None:
+                self._put(client_id, rate_bps, "file")
+        self.version += 1
+        return self.version
+
+    def _put(self, client_id: str, rate_bps: int, source: str) -> None:
+        row = self.rows.get(client_id, FakeRow(client_id))
+        self.rows[client_id] = row._replace(target_bps=rate_bps, source=source)
+
+    def snapshot(self) -> "list[ClientRow]":
+        return cast("list[ClientRow]", list(self.rows.values()))
+
+
+class FakeEngine:
+    """``Engine``: its thread waits for letters, and reports through an eventfd.
+
+    Attributes:
+        downloads: how many connections a drain waits for, until ``finish``.
+        seen: what its thread was: name and affinity.
+    """
+
+    def __init__(self, index: int = 0, cpu: int = 0, downloads: int = 0) -> None:
+        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.downloads = downloads
+        self.deaf = False  # does not end when asked to
+        self.mute = False  # reports nothing
+        self.start_error: Exception | None = None
+        self.stops: list[int] = []
+        self.seen: dict[str, Any] = {}
+        self.ended = threading.Event()
+        self.numbers = engine_numbers(index, cpu)
+        self._letters: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._events: list[tuple[str, int]] = []
+
+    def close(self) -> None:
+        os.close(self.event_fd)
+
+    def run(self) -> None:
+        try:
+            self.seen["name"] = Path("/proc/thread-self/comm").read_text().strip()
+            self.seen["affinity"] = os.sched_getaffinity(0)
+            if self.start_error is not None:
+                raise self.start_error
+            self.post("ready", 0)
+            self._serve()
+        finally:
+            self.ended.set()
+
+    def _serve(self) -> None:
+        while True:
+            letter = self._letters.get(timeout=WAIT_S)
+            if isinstance(letter, Exception):
+                raise letter
+            if letter == "return":
+                return
+            if letter == "finish":
+                self.downloads = 0
+            if letter == 0:
+                break
+            self.post("draining", self.downloads)
+            if not self.downloads:
+                break
+        self.post("stopped", self.downloads)
+
+    def post(self, name: str, value: int) -> None:
+        if not self.mute:
+            self._events.append((name, value))
+            os.eventfd_write(self.event_fd, 1)
+
+    def stop(self, drain_ns: int) -> None:
+        self.stops.append(drain_ns)
+        if not self.deaf:
+            self._letters.put(drain_ns)
+
+    def finish(self) -> None:
+        """The last download ends."""
+        self._letters.put("finish")
+
+    def leave(self) -> None:
+        """Return from ``run`` whatever was asked."""
+        self._letters.put("return")
+
+    def crash(self, error: Exception) -> None:
+        self._letters.put(error)
+
+    def events(self) -> list[tuple[str, int]]:
+        try:
+            os.eventfd_read(self.event_fd)
+        except BlockingIOError:
+            return []
+        taken, self._events = self._events, []
+        return taken
+
+    def statistics(self) -> "EngineStatistics":
+        return cast("EngineStatistics", dict(self.numbers))
+
+
+def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, Any]:
+    """``EngineStatistics`` of an engine that has done nothing yet."""
+    zero = """connections connections_accepted_total connections_refused_total
+        accept_errors_total requests_total requests_reused_total requests_in_progress
+        parse_errors_total transfers transfers_parked bytes_sent_total
+        bytes_spliced_total grants_total parks_total first_byte_sum_ns
+        timeouts_idle_total timeouts_header_total timeouts_write_total pipes
+        receive_buffers sqes_in_flight cache_entries cache_bytes cache_hits_total
+        cache_misses_total cache_evictions_total loops_total cqes_total
+        cq_overflows_total"""
+    return {
+        "index": index,
+        "cpu": cpu,
+        "state": "serving",
+        **dict.fromkeys(zero.split(), 0),
+        "connections_limit": 16384,
+        "pipes_limit": 8,
+        "receive_buffers_limit": 1024,
+        "responses_total": {},
+        "first_byte_counts": [0] * 7,
+        **changed,
+    }

@@ -1,0 +1,232 @@
+"""Metrics: the promised names, true numbers, a bounded number of series."""
+
+import ast
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+import penstock
+from penstock.control import Control
+from penstock.metrics_engines import ENGINE_METRICS, FIRST_BYTE_BUCKETS_S
+from penstock.telemetry import make_registry, render
+from tests.control.fakes import (
+    FakeClients,
+    FakeEngine,
+    FakeRow,
+    MakeControl,
+    engine_numbers,
+)
+
+FACADE = Path(penstock.__file__).with_name("_engine.pyi")
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def scrape(control: Control, engines: Sequence[FakeEngine] = ()) -> Series:
+    body, content_type = render(make_registry(control, engines), "text/plain")
+    assert content_type.startswith("text/plain")
+    samples = [s for family in parse_text(body.decode()) for s in family.samples]
+    series = {(s.name, tuple(sorted(s.labels.items()))): s.value for s in samples}
+    assert len(series) == len(samples), "a series appears twice"
+    return series
+
+
+def of(series: Series, name: str) -> dict[str, float]:
+    """Values of one name by their only label."""
+    return {
+        labels[0][1] if labels else "": value
+        for (found, labels), value in series.items()
+        if found == name
+    }
+
+
+def facade_fields(name: str) -> set[str]:
+    tree = ast.parse(FACADE.read_text())
+    classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
+    return {
+        n.target.id
+        for n in classes[name].body
+        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+    }
+
+
+def test_the_fakes_have_the_fields_of_the_facade() -> None:
+    assert set(engine_numbers()) == facade_fields("EngineStatistics") - {
+        "letters_dropped_total"
+    }
+    assert set(FakeRow._fields) == facade_fields("ClientRow")
+
+
+def test_every_number_of_an_engine_is_a_metric() -> None:
+    special = {"index", "cpu", "state", "responses_total"}
+    special |= {"first_byte_counts", "first_byte_sum_ns"}
+    assert facade_fields("EngineStatistics") - special <= set(ENGINE_METRICS)
+
+
+def test_engine_numbers_are_reported_per_engine(
+    make_control: MakeControl, engine: FakeEngine
+) -> None:
+    numbers = {key: i + 1 for i, key in enumerate(ENGINE_METRICS)}
+    engine.numbers = engine_numbers(index=3, cpu=7, **numbers)
+    series = scrape(make_control(), [engine])
+    for key, value in numbers.items():
+        assert of(series, f"penstock_{key}") == {"3": value}
+    state = ("penstock_engine_state", (("cpu", "7"), ("engine", "3")))
+    assert series[state[0], (*state[1], ("state", "serving"))] == 1
+    assert series[state[0], (*state[1], ("state", "draining"))] == 0
+
+
+def test_responses_are_counted_by_status(
+    make_control: MakeControl, engine: FakeEngine
+) -> None:
+    engine.numbers = engine_numbers(responses_total={200: 5, 404: 2})
+    series = scrape(make_control(), [engine])
+    assert of(series, "penstock_responses_total") == {"200": 5, "404": 2}
+
+
+def test_first_byte_latency_has_exactly_the_promised_buckets(
+    make_control: MakeControl, engine: FakeEngine
+) -> None:
+    """The engine counts each bucket for itself; the exposition is cumulative and
+    spans all engines."""
+    other = FakeEngine(index=1)
+    engine.numbers = engine_numbers(
+        first_byte_counts=[1, 2, 3, 4, 5, 6, 7], first_byte_sum_ns=1_500_000_000
+    )
+    other.numbers = engine_numbers(
+        index=1, first_byte_counts=[10, 0, 0, 0, 0, 0, 1], first_byte_sum_ns=500_000_000
+    )
+    series = scrape(make_control(), [engine, other])
+    other.close()
+    assert of(series, "download_latency_seconds_bucket") == {
+        "0.05": 11,
+        "0.1": 13,
+        "0.2": 16,
+        "0.35": 20,
+        "0.5": 25,
+        "1.0": 31,
+        "+Inf": 39,
+    }
+    assert of(series, "download_latency_seconds_count") == {"": 39}
+    assert of(series, "download_latency_seconds_sum") == {"": 2.0}
+
+
+@pytest.mark.parametrize(("reused", "ratio"), [([0, 0], 0.0), ([3, 1], 0.5)])
+def test_connection_reuse_is_a_share_of_all_requests(
+    make_control: MakeControl, reused: list[int], ratio: float
+) -> None:
+    engines = [FakeEngine(i) for i in range(2)]
+    for engine, count in zip(engines, reused, strict=True):
+        engine.numbers["requests_total"] = 4
+        engine.numbers["requests_reused_total"] = count
+    series = scrape(make_control(), engines)
+    for engine in engines:
+        engine.close()
+    assert of(series, "download_conn_reuse_ratio") == {"": ratio}
+
+
+def test_connection_reuse_is_zero_before_the_first_request(
+    make_control: MakeControl, engine: FakeEngine
+) -> None:
+    series = scrape(make_control(), [engine])
+    assert of(series, "download_conn_reuse_ratio") == {"": 0.0}
+
+
+def test_bandwidth_is_the_configured_limit_and_infinite_without_one(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control()
+    control.set_limit("user_123", 5242880)
+    clients.rows["10.0.0.1"] = FakeRow("10.0.0.1")
+    assert of(scrape(control), "download_bandwidth_bytes_per_second") == {
+        "user_123": 5242880,
+        "10.0.0.1": math.inf,
+    }
+
+
+def test_clients_beyond_the_top_are_one_series(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 3")
+    for i in range(100):
+        row = FakeRow(f"c{i}", target_bps=10, bytes_total=i, transfers=1)
+        clients.rows[row.client_id] = row
+    series = scrape(control)
+    sent = of(series, "penstock_client_sent_bytes_total")
+    assert sent == {"c99": 99, "c98": 98, "c97": 97, "other": sum(range(97))}
+    assert of(series, "penstock_client_transfers")["other"] == 97
+    assert of(series, "download_bandwidth_bytes_per_second")["other"] == 970
+
+
+def test_200_clients_are_named_by_default(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control()
+    clients.rows = {f"c{i}": FakeRow(f"c{i}", bytes_total=i) for i in range(1000)}
+    named = of(scrape(control), "download_bandwidth_bytes_per_second")
+    assert len(named) == 201
+    assert named["other"] == math.inf
+
+
+def test_among_idle_clients_those_with_a_limit_of_their_own_are_named(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 1")
+    for i in range(10):
+        clients.rows[f"c{i}"] = FakeRow(f"c{i}", target_bps=1)
+    control.set_limit("b", 7)
+    assert of(scrape(control), "download_bandwidth_bytes_per_second")["b"] == 7
+
+
+def test_a_client_named_like_the_rest_makes_no_second_series(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 1")
+    for name in ("other", "a", "b"):
+        clients.rows[name] = FakeRow(name, bytes_total=5)
+    assert sum(of(scrape(control), "penstock_client_sent_bytes_total").values()) == 15
+
+
+def test_a_hostile_client_id_stays_one_label_value(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control()
+    name = 'a"} 1\\n# HELP x\\'
+    clients.rows[name] = FakeRow(name, target_bps=3)
+    assert of(scrape(control), "download_bandwidth_bytes_per_second") == {name: 3}
+
+
+def test_configuration_and_build_are_reported(make_control: MakeControl) -> None:
+    control = make_control()
+    control.set_limit("a", 1)
+    control.reload()
+    series = scrape(control)
+    assert of(series, "penstock_config_version") == {"": control.version}
+    assert of(series, "penstock_client_rows") == {"": 1}
+    assert of(series, "penstock_config_reloads_total") == {"ok": 1, "refused": 0}
+    build = next(
+        dict(labels) for name, labels in series if name == "penstock_build_info"
+    )
+    assert build["version"] == penstock.__version__
+    assert of(series, "process_open_fds")[""] > 0
+
+
+def test_openmetrics_is_sent_to_those_who_ask(
+    make_control: MakeControl, engine: FakeEngine
+) -> None:
+    registry = make_registry(make_control(), [engine])
+    body, content_type = render(registry, "application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    names = {family.name for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]
+    assert {"download_latency_seconds", "penstock_requests"} <= names
+
+
+def test_the_engine_counts_in_the_promised_buckets() -> None:
+    engine = pytest.importorskip("penstock._engine", reason="the engine is not built")
+    bounds = tuple(ns / 1e9 for ns in engine.FIRST_BYTE_BOUNDS_NS)
+    assert bounds == FIRST_BYTE_BUCKETS_S
