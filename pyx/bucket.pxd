@@ -60,6 +60,14 @@ cdef inline void bucket_init(Bucket* b, int64_t rate_bps, int64_t now_ns) noexce
     atomic_store_i64(&b.vt_ns, now_ns)
 
 
+cdef inline void bucket_empty(Bucket* b, int64_t now_ns) noexcept nogil:
+    """Drop the tokens; debt stays."""
+    cdef int64_t vt = atomic_load_i64(&b.vt_ns)
+    while vt < now_ns:
+        if atomic_cas_i64(&b.vt_ns, &vt, now_ns):
+            return
+
+
 cdef inline int64_t bucket_take(
     Bucket* b, int64_t n_bytes, int64_t now_ns
 ) noexcept nogil:

@@ -11,9 +11,10 @@ from libc.errno cimport ENOMEM, ENOSPC
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from bucket cimport Bucket, bucket_init
+from bucket cimport Bucket, bucket_empty, bucket_init
 from c_atomic cimport (
-    atomic_add_i64, atomic_load_i64, atomic_load_u32, atomic_store_u32,
+    atomic_add_i64, atomic_cas_i64, atomic_load_i64, atomic_load_u32,
+    atomic_store_u32,
 )
 from c_pthread cimport (
     pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t,
@@ -107,6 +108,15 @@ cdef inline void clients_free(Clients* t) noexcept nogil:
 
 cdef inline Client* clients_at(Clients* t, uint32_t row) noexcept nogil:
     return &t.rows[row]
+
+
+cdef inline void client_use(Client* c, int64_t now_ns) noexcept nogil:
+    """Before a request: the first one ever finds an empty bucket, however long ago the
+    row was configured, so that what a client gets does not depend on that."""
+    cdef int64_t never = 0
+    if atomic_load_i64(&c.last_active_ns) == 0 and atomic_cas_i64(
+            &c.last_active_ns, &never, now_ns):
+        bucket_empty(&c.bucket, now_ns)
 
 
 cdef inline int64_t clients_add(

@@ -6,7 +6,7 @@ from libc.string cimport strlen
 from c_assert cimport ENGINE_ASSERT
 from c_atomic cimport atomic_add_i64
 from c_llhttp cimport HTTP_HEAD
-from clients cimport clients_at
+from clients cimport Client, client_use, clients_at
 from conn cimport DEADLINE_WRITE, Conn
 from counters cimport counters_status
 from engine cimport (
@@ -44,12 +44,14 @@ cdef inline Transfer* response_new(
     Engine* e, Conn* c, uint32_t client, bint close
 ) noexcept nogil:
     cdef Transfer* t = engine_new_transfer(e)
+    cdef Client* row = clients_at(e.clients, client)
     t.conn = c
     t.client = client
     t.close_after = close
     t.started_ns = c.request.started_ns if c.request.started_ns else e.now_ns
-    atomic_add_i64(&clients_at(e.clients, client).transfers, 1)
-    atomic_add_i64(&clients_at(e.clients, client).requests_total, 1)
+    client_use(row, e.now_ns)
+    atomic_add_i64(&row.transfers, 1)
+    atomic_add_i64(&row.requests_total, 1)
     return t
 
 
