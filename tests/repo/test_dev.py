@@ -9,8 +9,8 @@ import pytest
 
 # What a small system has beside the shell; no compiler, no package manager.
 TOOLS = (
-    "awk cat chmod cksum dirname env find flock grep head id mkdir mv readlink rm sort "
-    "tr"
+    "awk cat chmod cksum dirname env find flock grep head id mkdir mv readlink rm "
+    "sort tr"
 ).split()
 VERBS = ("serve", "test", "build", "lint", "bench", "doctor", "help")
 

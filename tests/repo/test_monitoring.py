@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ def dashboard(root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Names in /metrics of a server that has answered one request."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "file").write_text("x")
@@ -45,7 +44,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
                 text = response.read().decode()
         finally:
             server.send_signal(signal.SIGTERM)
-    yield set(re.findall(r"^([a-z_]+)(?:\{| )", text, re.MULTILINE))
+    return set(re.findall(r"^([a-z_]+)(?:\{| )", text, re.MULTILINE))
 
 
 def expressions(dashboard: dict[str, Any]) -> list[str]:

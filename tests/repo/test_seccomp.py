@@ -19,8 +19,9 @@ COMPARE_EQ, COMPARE_MASKED_EQ = 4, 7
 IO_URING = {"io_uring_setup", "io_uring_enter", "io_uring_register"}
 # What gives a process power over others or over the kernel.
 NEVER = (
-    "mount umount2 unshare setns bpf ptrace perf_event_open init_module kexec_load "
-    "keyctl userfaultfd reboot process_vm_readv open_by_handle_at pivot_root"
+    "mount umount2 unshare setns bpf ptrace perf_event_open init_module "
+    "kexec_load keyctl userfaultfd reboot process_vm_readv open_by_handle_at "
+    "pivot_root"
 ).split()
 
 
@@ -77,7 +78,7 @@ def under(
         [sys.executable, *words],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(cwd / "server")},
-        preexec_fn=lambda: load(profile),  # noqa: PLW1509 # no thread runs yet
+        preexec_fn=lambda: load(profile),  # no thread runs yet
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,70 @@
+"""docs/configuration.md names every key with its default; links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from penstock.settings import Client, Settings
+
+_ROW = re.compile(r"^\| `(?P<key>\w+)`[^|]*\|(?P<cells>.*)\|$", re.MULTILINE)
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+# Documented in words: what the number None stands for.
+_IN_WORDS = {"root", "cpus", "token_sha256", "client_rate", "total_rate", "rate"}
+
+
+@pytest.fixture(scope="module")
+def sections(root: Path) -> dict[str, dict[str, str]]:
+    """Section -> key -> the rest of its row."""
+    text = (root / "docs" / "configuration.md").read_text()
+    parts = re.split(r"^## `\[(\w+)[^\n]*\n", text, flags=re.MULTILINE)[1:]
+    return {
+        name: {row["key"]: row["cells"] for row in _ROW.finditer(body)}
+        for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def models() -> dict[str, type[BaseModel]]:
+    found = {
+        name: type(value)
+        for name, value in Settings.model_validate({})
+        if isinstance(value, BaseModel)
+    }
+    return found | {"clients": Client}
+
+
+def test_every_section_and_key_is_documented_and_no_other(
+    sections: dict[str, dict[str, str]],
+) -> None:
+    documented = {name: set(rows) for name, rows in sections.items()}
+    assert documented == {name: keys(model) for name, model in models().items()}
+
+
+def test_defaults_are_documented_as_they_are(
+    sections: dict[str, dict[str, str]],
+) -> None:
+    settings = Settings.model_validate({}).model_dump(mode="json", by_alias=True)
+    for section, rows in sections.items():
+        for key, cells in rows.items():
+            if section == "clients" or key in _IN_WORDS:
+                continue
+            default = settings[section][key]
+            shown = str(default).lower() if isinstance(default, bool) else default
+            spellings = {f"`{shown}`", f'`"{shown}"`', f"`{default}`".replace("'", '"')}
+            assert any(s in cells for s in spellings), (section, key, default)
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", "docs/configuration.md", "docs/deployment.md"],
+)
+def test_links_to_files_lead_somewhere(root: Path, document: str) -> None:
+    file = root / document
+    links = _LINK.findall(file.read_text())
+    assert links
+    assert [link for link in links if not (file.parent / link).exists()] == []
