@@ -66,7 +66,14 @@ async def _explain(_: Request, error: Exception) -> JSONResponse:
     problems = error.errors()
     if any(problem["type"] == "json_invalid" for problem in problems):
         return JSONResponse({"detail": "the body is not JSON"}, 400)
-    kept = [{key: p[key] for key in ("loc", "msg", "type")} for p in problems]
+    kept = [
+        {
+            "loc": problem["loc"],
+            "msg": problem["msg"].removeprefix("Value error, "),
+            "type": problem["type"],
+        }
+        for problem in problems
+    ]
     return JSONResponse({"detail": kept}, 422)
 
 

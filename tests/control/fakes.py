@@ -108,7 +108,7 @@ class FakeEngine:
         self.ended = threading.Event()
         self.numbers = engine_numbers(index, cpu)
         self._letters: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._events: list[tuple[str, int]] = []
+        self.unread: list[tuple[str, int]] = []
 
     def close(self) -> None:
         os.close(self.event_fd)
@@ -142,7 +142,7 @@ class FakeEngine:
 
     def post(self, name: str, value: int) -> None:
         if not self.mute:
-            self._events.append((name, value))
+            self.unread.append((name, value))
             os.eventfd_write(self.event_fd, 1)
 
     def stop(self, drain_ns: int) -> None:
@@ -166,7 +166,7 @@ class FakeEngine:
             os.eventfd_read(self.event_fd)
         except BlockingIOError:
             return []
-        taken, self._events = self._events, []
+        taken, self.unread = self.unread, []
         return taken
 
     def statistics(self) -> "EngineStatistics":

@@ -104,6 +104,20 @@ async def test_a_wrong_limit_is_refused_with_a_reason_and_changes_nothing(
     assert (clients.rows, control.version) == ({}, before)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_the_reason_names_what_is_no_number(
+    make_control: MakeControl, number: str
+) -> None:
+    answer = await post(make_control(), f'{{"client_id":"a","target_bps":{number}}}')
+    assert answer.json()["detail"] == [
+        {
+            "loc": ["body", "target_bps"],
+            "msg": "NaN and infinity are not a number of bytes per second",
+            "type": "value_error",
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     "body", ["{", "{'a':1}", "nope", b"\xff\xfe", "[" * 9999, "9" * 9999]
 )

@@ -89,13 +89,20 @@ def test_one_line_says_where_it_serves_and_a_signal_ends_it(
     assert (code, out) == (0, "")
 
 
-def test_limit_changes_the_real_table(server: Server) -> None:
+def test_only_engines_keep_the_folder_open(server: Server, root: Path) -> None:
+    descriptors = Path(f"/proc/{server.process.pid}/fd").iterdir()
+    targets = [descriptor.readlink() for descriptor in descriptors]
+    assert targets.count(root) == 1
+
+
+def test_limit_changes_the_real_table_whatever_proxy_there_is(server: Server) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "penstock", "limit", "b", "5MB/s"]
         + ["--admin", server.urls[1]],
         capture_output=True,
         text=True,
         cwd=Path(penstock.__file__).parents[1],
+        env={**os.environ, "http_proxy": "http://127.0.0.1:9", "no_proxy": ""},
         check=True,
     )
     assert done.stdout.startswith("b: 5MB/s (config version ")

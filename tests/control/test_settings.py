@@ -244,8 +244,9 @@ def test_a_problem_never_repeats_a_token(tmp_path: Path) -> None:
     text = (
         "[admin]\ntoken_sha256 = 'hunter2'\n[clients.a]\ntoken_sha256 = ['hunter2', 7]"
     )
+    text += "\n[clients.b]\ntoken_sha256 = 'hunter2'"
     found = problems(tmp_path, text)
-    assert len(found) == 3
+    assert len(found) == 4
     assert "hunter2" not in " ".join(found)
 
 

@@ -128,6 +128,25 @@ async def test_nothing_is_announced_while_an_engine_is_not_ready(
     assert server.error is None
 
 
+async def test_an_engine_that_gets_ready_while_draining_is_not_announced(
+    make_control: MakeControl, engine: FakeEngine
+) -> None:
+    engine.downloads = 1
+    engine.mute = True
+    control = make_control()
+    async with running(control, engine) as server:
+        await until(lambda: bool(engine.seen))
+        send(signal.SIGTERM)
+        await until(lambda: control.state is State.DRAINING)
+        engine.mute = False
+        engine.post("ready", 0)
+        await until(lambda: not engine.unread)
+        assert (await server.get("/status")).json()["state"] == "draining"
+        send(signal.SIGTERM)
+    assert server.announcements == 0
+    assert server.error is None
+
+
 async def test_an_engine_runs_in_a_named_thread_on_its_cpu(
     make_control: MakeControl, engine: FakeEngine
 ) -> None:
