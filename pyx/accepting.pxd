@@ -29,14 +29,14 @@ from wheel cimport wheel_arm, wheel_cancel
 
 
 cdef inline void accept_arm(Engine* e, uint32_t i) noexcept nogil:
-    cdef Listener* l = &e.listeners[i]
+    cdef Listener* listener = &e.listeners[i]
     cdef io_uring_sqe* sqe
-    if l.accepting or e.state != ENGINE_SERVING:
+    if listener.accepting or e.state != ENGINE_SERVING:
         return
     sqe = ring_sqe(&e.ring)
-    io_uring_prep_multishot_accept(sqe, l.fd, NULL, NULL, SOCK_CLOEXEC)
+    io_uring_prep_multishot_accept(sqe, listener.fd, NULL, NULL, SOCK_CLOEXEC)
     io_uring_sqe_set_data64(sqe, userdata_pack(OP_ACCEPT, i, 0))
-    l.accepting = True
+    listener.accepting = True
     e.standing += 1
 
 
@@ -87,22 +87,24 @@ cdef inline void accept_resume(Engine* e, uint32_t i) noexcept nogil:
 
 cdef inline void accept_failed(Engine* e, uint32_t i, int error) noexcept nogil:
     """EMFILE, ENFILE, ENOBUFS, ENOMEM: descriptors or memory may come back."""
-    cdef Listener* l = &e.listeners[i]
+    cdef Listener* listener = &e.listeners[i]
     if error == ECONNABORTED:
         return
     e.counters.accept_errors += 1
-    if not l.paused:
+    if not listener.paused:
         engine_tell(e, MAIL_ACCEPT_PAUSED, error)
-    l.paused = True
-    l.timer.kind = TIMER_ACCEPT
-    l.timer.owner = i
-    wheel_arm(&e.wheel, &l.timer, e.now_ns + ACCEPT_BACKOFF_NS)
+    listener.paused = True
+    listener.timer.kind = TIMER_ACCEPT
+    listener.timer.owner = i
+    wheel_arm(&e.wheel, &listener.timer, e.now_ns + ACCEPT_BACKOFF_NS)
 
 
-cdef inline void on_accept(Engine* e, uint32_t i, int res, uint32_t flags) noexcept nogil:
-    cdef Listener* l = &e.listeners[i]
+cdef inline void on_accept(
+    Engine* e, uint32_t i, int res, uint32_t flags
+) noexcept nogil:
+    cdef Listener* listener = &e.listeners[i]
     if not flags & IORING_CQE_F_MORE:
-        l.accepting = False
+        listener.accepting = False
         e.standing -= 1
     if res >= 0:
         if e.state == ENGINE_SERVING:
@@ -111,7 +113,7 @@ cdef inline void on_accept(Engine* e, uint32_t i, int res, uint32_t flags) noexc
             close(res)
     elif res != -ECANCELED:
         accept_failed(e, i, -res)
-    if not l.accepting and not l.paused:
+    if not listener.accepting and not listener.paused:
         accept_arm(e, i)
 
 

@@ -54,7 +54,9 @@ cdef extern from *:
     int64_t bucket_bytes(int64_t ns, int64_t rate_bps) nogil
 
 
-cdef inline void bucket_init(Bucket* b, int64_t rate_bps, int64_t now_ns) noexcept nogil:
+cdef inline void bucket_init(
+    Bucket* b, int64_t rate_bps, int64_t now_ns
+) noexcept nogil:
     """Empty, so that a new key mints no burst; the first quantum runs on debt."""
     atomic_store_i64(&b.rate_bps, rate_bps)
     atomic_store_i64(&b.vt_ns, now_ns)

@@ -1,7 +1,8 @@
 """Closing: shutdown, cancel, wait for every SQE, close, recycle the slot.
 
-A descriptor is closed only when nothing in flight names it, and a slot is recycled only
-then, so a late completion can reach neither a stranger's socket nor a stranger's memory.
+A descriptor is closed only when nothing in flight names it, and a slot is recycled
+only then, so a late completion can reach neither a stranger's socket nor a stranger's
+memory.
 """
 
 from libc.stdint cimport int64_t, uint32_t

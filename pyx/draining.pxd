@@ -4,7 +4,9 @@ from libc.stdint cimport int64_t, uint32_t
 
 from accepting cimport accept_close, accept_stop
 from closing cimport conn_close
-from conn cimport CONN_CLOSING, CONN_LINGERING, TIMER_DRAIN, Conn, conn_busy, conn_pending
+from conn cimport (
+    CONN_CLOSING, CONN_LINGERING, TIMER_DRAIN, Conn, conn_busy, conn_pending,
+)
 from engine cimport (
     ENGINE_DRAINING, ENGINE_SERVING, MAIL_DRAINING, Engine, engine_tell,
 )

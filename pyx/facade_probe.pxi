@@ -68,7 +68,8 @@ cdef dict probe_opcodes():
     if probe == NULL:
         return {name: False for name in OPCODES}
     found = {
-        name: bool(io_uring_opcode_supported(probe, op)) for name, op in OPCODES.items()}
+        name: bool(io_uring_opcode_supported(probe, op))
+        for name, op in OPCODES.items()}
     io_uring_free_probe(probe)
     return found
 

@@ -25,44 +25,44 @@ cdef struct GateQueue:
     bint bulk_next          # whose turn it is
 
 
-cdef inline void list_push(TransferList* l, Transfer* t) noexcept nogil:
+cdef inline void list_push(TransferList* queue, Transfer* t) noexcept nogil:
     t.next = NULL
-    if l.first == NULL:
-        l.first = t
+    if queue.first == NULL:
+        queue.first = t
     else:
-        l.last.next = t
-    l.last = t
+        queue.last.next = t
+    queue.last = t
 
 
-cdef inline void list_push_front(TransferList* l, Transfer* t) noexcept nogil:
-    t.next = l.first
-    if l.first == NULL:
-        l.last = t
-    l.first = t
+cdef inline void list_push_front(TransferList* queue, Transfer* t) noexcept nogil:
+    t.next = queue.first
+    if queue.first == NULL:
+        queue.last = t
+    queue.first = t
 
 
-cdef inline Transfer* list_pop(TransferList* l) noexcept nogil:
-    cdef Transfer* t = l.first
-    l.first = t.next
+cdef inline Transfer* list_pop(TransferList* queue) noexcept nogil:
+    cdef Transfer* t = queue.first
+    queue.first = t.next
     t.next = NULL
     return t
 
 
-cdef inline bint list_remove(TransferList* l, Transfer* t) noexcept nogil:
+cdef inline bint list_remove(TransferList* queue, Transfer* t) noexcept nogil:
     """Only a connection that ends while parked pays this walk."""
     cdef Transfer* previous = NULL
-    cdef Transfer* at = l.first
+    cdef Transfer* at = queue.first
     while at != NULL and at != t:
         previous = at
         at = at.next
     if at == NULL:
         return False
     if previous == NULL:
-        l.first = t.next
+        queue.first = t.next
     else:
         previous.next = t.next
-    if l.last == t:
-        l.last = previous
+    if queue.last == t:
+        queue.last = previous
     t.next = NULL
     return True
 
@@ -80,14 +80,14 @@ cdef inline void gatequeue_push(GateQueue* q, Transfer* t) noexcept nogil:
 
 cdef inline Transfer* gatequeue_pop(GateQueue* q) noexcept nogil:
     """The next in turn, or NULL."""
-    cdef TransferList* l = &q.bulk if q.bulk_next else &q.fresh
-    if l.first == NULL:
-        l = &q.fresh if q.bulk_next else &q.bulk
-    if l.first == NULL:
+    cdef TransferList* queue = &q.bulk if q.bulk_next else &q.fresh
+    if queue.first == NULL:
+        queue = &q.fresh if q.bulk_next else &q.bulk
+    if queue.first == NULL:
         return NULL
-    q.bulk_next = l == &q.fresh
+    q.bulk_next = queue == &q.fresh
     q.waiting -= 1
-    return list_pop(l)
+    return list_pop(queue)
 
 
 cdef inline void gatequeue_push_back_front(GateQueue* q, Transfer* t) noexcept nogil:

@@ -1,8 +1,9 @@
 """KeyMap: which row a client's key belongs to.
 
-Keys are added, never moved: readers on any thread look up without a lock, writers hold
-the table's. A key that is taken back (a token that was revoked) stays and points to
-``KEYMAP_NO_ROW``. The hash is seeded, so that chosen addresses cannot be made to collide.
+Keys are added, never moved: readers on any thread look up without a lock, writers
+hold the table's. A key that is taken back (a token that was revoked) stays and points
+to ``KEYMAP_NO_ROW``. The hash is seeded, so that chosen addresses cannot be made to
+collide.
 """
 
 from libc.errno cimport ENOMEM, ENOSPC

@@ -1,4 +1,4 @@
-"""Every bound of the engine: the settable ones, and the fixed ones with their reason."""
+"""Every bound of the engine: those that can be set, and the fixed ones with reasons."""
 
 from libc.stdint cimport int64_t, uint32_t
 

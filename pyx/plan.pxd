@@ -14,8 +14,8 @@ from conditions cimport (
 from filecache cimport File, file_ref
 from heads cimport (
     Facts, boundary_write, head_begin, head_connection, head_content_range, head_end,
-    head_field, head_length, head_of_whole, head_unsatisfied_range, head_validators, part_begin,
-    part_end, status_reason,
+    head_field, head_length, head_of_whole, head_unsatisfied_range, head_validators,
+    part_begin, part_end, status_reason,
 )
 from httpdate cimport HTTPDATE_BYTES
 from image cimport image_body

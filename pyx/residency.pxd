@@ -35,7 +35,7 @@ cdef inline bint residency_probe(int fd, int64_t offset, int64_t n) noexcept nog
 
 
 cdef inline bint residency_hot(int fd, int64_t offset, int64_t n) noexcept nogil:
-    """Whether [offset, offset + n), n > 0, can be spliced without waiting for a disk."""
+    """Whether [offset, offset + n), n > 0, can be spliced without a wait for a disk."""
     cdef int64_t first = offset // PAGE_BYTES
     cdef int64_t pages = (offset + n - 1) // PAGE_BYTES - first + 1
     cdef int64_t cached

@@ -24,7 +24,7 @@ from c_uring cimport *
 from conn cimport Conn
 from engine cimport OP_OPEN, OP_READ, Engine, engine_run_soon, file_userdata
 from filecache cimport (
-    FILE_DIRECTORY, FILE_FAILED, FILE_FILLING, FILE_READY, FILE_REGULAR, File, FileCache,
+    FILE_DIRECTORY, FILE_FAILED, FILE_FILLING, FILE_READY, FILE_REGULAR, File,
     file_new, file_ref, file_unref, filecache_charge, filecache_find,
     filecache_hash, filecache_link, filecache_unlink,
 )
@@ -239,8 +239,8 @@ cdef inline void file_open(Engine* e, File* f) noexcept nogil:
 cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
     """Whether the path still leads to what the entry holds, readable for us.
 
-    Asks at most once per ``cache_revalidate_ns``. Opens for reading, so that a change of
-    permission counts too.
+    Asks at most once per ``cache_revalidate_ns``. Opens for reading, so that a change
+    of permission counts too.
     """
     cdef stat_t s
     cdef open_how how

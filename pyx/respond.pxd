@@ -10,7 +10,8 @@ from clients cimport Client, client_use, clients_at
 from conn cimport DEADLINE_WRITE, Conn
 from counters cimport counters_status
 from engine cimport (
-    ENGINE_DRAINING, Engine, conn_set_deadline, engine_drop_request, engine_new_transfer,
+    ENGINE_DRAINING, Engine, conn_set_deadline, engine_drop_request,
+    engine_new_transfer,
 )
 from filecache cimport File, file_ref
 from heads cimport (
@@ -79,7 +80,9 @@ cdef inline bint request_is_plain(const Request* r, bint close) noexcept nogil:
         and r.fields[FIELD_IF_UNMODIFIED_SINCE].at == NULL)
 
 
-cdef inline void respond_image(Engine* e, Transfer* t, File* f, bint head) noexcept nogil:
+cdef inline void respond_image(
+    Engine* e, Transfer* t, File* f, bint head
+) noexcept nogil:
     f.image = image_dated(f.image, e.date_s, e.date)
     f.image.refs += 1
     t.image = f.image

@@ -1,10 +1,10 @@
 """Transmit: the next step of a transfer, once the gate let it pass.
 
 Spans in memory go out by SEND or, gathered, by SENDMSG. Spans in a file go file -> pipe
--> socket: inline where the pages are in the page cache, and by a SPLICE on io-wq, into a
-pipe of the pool, where they must come from a disk. The socket's end of a splice is always
-inline and never blocks; what the socket does not take is dropped from the pipe (only page
-references) and spliced again later, so that a slow reader holds no pipe.
+-> socket: inline where the pages are in the page cache, and by a SPLICE on io-wq, into
+a pipe of the pool, where they must come from a disk. The socket's end of a splice is
+always inline and never blocks; what the socket does not take is dropped from the pipe
+(only page references) and spliced again later, so that a slow reader holds no pipe.
 """
 
 from libc.errno cimport EAGAIN, EINTR, EPIPE, errno
@@ -146,7 +146,9 @@ cdef inline void transmit_drain_pipe(
         engine_run_soon(e, c)
 
 
-cdef inline void transmit_hot(Engine* e, Conn* c, Transfer* t, int64_t n) noexcept nogil:
+cdef inline void transmit_hot(
+    Engine* e, Conn* c, Transfer* t, int64_t n
+) noexcept nogil:
     cdef Span* s = &t.spans[t.span]
     cdef int64_t offset = s.offset + t.span_done
     cdef Pipe* pipe = &e.pipes.scratch
@@ -162,7 +164,9 @@ cdef inline void transmit_hot(Engine* e, Conn* c, Transfer* t, int64_t n) noexce
     transmit_drain_pipe(e, c, t, pipe, filled)
 
 
-cdef inline void transmit_cold(Engine* e, Conn* c, Transfer* t, int64_t n) noexcept nogil:
+cdef inline void transmit_cold(
+    Engine* e, Conn* c, Transfer* t, int64_t n
+) noexcept nogil:
     cdef Span* s = &t.spans[t.span]
     cdef io_uring_sqe* sqe
     t.pipe = pipes_take(&e.pipes)

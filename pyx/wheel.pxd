@@ -204,7 +204,7 @@ cdef inline void wheel_move_all(Wheel* w, uint32_t slot) noexcept nogil:
 
 
 cdef inline void wheel_advance(Wheel* w, int64_t target) noexcept nogil:
-    """Go to the next tick up to ``target`` where something happens, or to ``target``."""
+    """Go to the next tick up to ``target`` where something is due, or to it."""
     cdef int64_t next = min(wheel_next_near(w), wheel_next_far(w))
     cdef int64_t before = w.tick
     if next > target:

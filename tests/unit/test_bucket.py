@@ -1,4 +1,4 @@
-"""The token bucket with a manual clock: limits hold, nothing is lost, nothing minted."""
+"""The token bucket with a manual clock: limits hold, nothing is lost or minted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from penstock import _testing
 
 S = 10**9
@@ -101,9 +102,7 @@ def test_a_new_rate_keeps_the_fill_fraction(old: int, new: int, seconds: float) 
     assert abs(bucket.fill(now) - fraction * 2 * new) <= 1
 
 
-@given(
-    st.integers(10**3, 10**10), st.integers(10**3, 10**10), st.integers(1, 1 << 20)
-)
+@given(st.integers(10**3, 10**10), st.integers(10**3, 10**10), st.integers(1, 1 << 20))
 def test_a_new_rate_keeps_the_debt_in_bytes(old: int, new: int, debt: int) -> None:
     bucket = _testing.TokenBucket(old, 0)
     bucket.take(debt, 0)

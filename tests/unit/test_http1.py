@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from penstock import _testing
 
 GET = 1
@@ -16,9 +17,9 @@ OPTIONS = 6
 SIMPLE = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 RICH = (
     b"HEAD /some/file%20name?q=1 HTTP/1.1\r\nhOST: example.org\r\n"
-    b"User-Agent: x\r\nRange: bytes=0-1 \r\nIf-None-Match: \"a\"\r\n"
+    b'User-Agent: x\r\nRange: bytes=0-1 \r\nIf-None-Match: "a"\r\n'
     b'If-None-Match: W/"b"\r\nX-Very-Long-Header-Name-That-Nobody-Knows: y\r\n'
-    b"Authorization:\tBearer t0k3n\t\r\nIf-Range: \"r\"\r\n\r\n"
+    b'Authorization:\tBearer t0k3n\t\r\nIf-Range: "r"\r\n\r\n'
 )
 BODY = b"POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from penstock import _testing
 
 MS = 10**6
@@ -98,17 +99,13 @@ def test_rearming_in_a_handler_does_not_keep_popping_alive() -> None:
 arm = st.tuples(
     st.just("arm"),
     st.integers(0, TIMERS - 1),
-    st.one_of(
-        st.integers(-S, 10 * MS), st.integers(0, 10 * S), st.integers(0, 10**14)
-    ),
+    st.one_of(st.integers(-S, 10 * MS), st.integers(0, 10 * S), st.integers(0, 10**14)),
 )
 cancel = st.tuples(st.just("cancel"), st.integers(0, TIMERS - 1), st.just(0))
 advance = st.tuples(
     st.just("advance"),
     st.just(0),
-    st.one_of(
-        st.integers(0, 10 * MS), st.integers(0, 10 * S), st.integers(0, 10**13)
-    ),
+    st.one_of(st.integers(0, 10 * MS), st.integers(0, 10 * S), st.integers(0, 10**13)),
 )
 
 
