@@ -5,8 +5,11 @@ import ctypes.util
 import errno
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -69,25 +72,31 @@ def profile(root: Path) -> dict[str, Any]:
     return loaded
 
 
-def under(
-    profile: dict[str, Any], *words: str, cwd: Path
-) -> subprocess.CompletedProcess[str]:
+def under(profile: dict[str, Any], *words: str, cwd: Path) -> subprocess.Popen[str]:
     if ctypes.util.find_library("seccomp") is None:
         pytest.skip("libseccomp is not installed")
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, *words],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(cwd / "server")},
-        preexec_fn=lambda: load(profile),  # no thread runs yet
-        capture_output=True,
+        preexec_fn=lambda: load(profile),  # noqa: PLW1509 # no thread runs yet
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
     )
+
+
+def run(
+    profile: dict[str, Any], *words: str, cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    with under(profile, *words, cwd=cwd) as process:
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def probe_errno(profile: dict[str, Any], root: Path) -> int:
     code = "from penstock._engine import probe_io_uring as p; print(p()['errno'])"
-    done = under(profile, "-c", code, cwd=root)
+    done = run(profile, "-c", code, cwd=root)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -137,7 +146,7 @@ def test_new_namespaces_and_raw_sockets_are_refused(
         "except PermissionError:\n"
         "    print('refused')\n"
     )
-    done = under(profile, "-c", code, cwd=root)
+    done = run(profile, "-c", code, cwd=root)
     assert done.stdout == "refused\n", done.stderr
 
 
@@ -149,5 +158,30 @@ def test_threads_and_programs_can_be_started(
         "t = threading.Thread(target=print, args=('thread',)); t.start(); t.join()\n"
         "subprocess.run(['true'], check=True)\n"
     )
-    done = under(profile, "-c", code, cwd=root)
+    done = run(profile, "-c", code, cwd=root)
     assert (done.returncode, done.stdout) == (0, "thread\n"), done.stderr
+
+
+def test_files_small_and_large_are_served_under_the_profile(
+    root: Path, profile: dict[str, Any], tmp_path: Path
+) -> None:
+    bodies = {"small": b"x" * 100, "large": os.urandom(3_000_000)}
+    for name, body in bodies.items():
+        (tmp_path / name).write_bytes(body)
+    words = ["serve", str(tmp_path), "--listen", "127.0.0.1:0"]
+    with under(
+        profile, "-m", "penstock", *words, "--admin", "127.0.0.1:0", cwd=root
+    ) as server:
+        try:
+            assert server.stdout is not None
+            ready = server.stdout.readline()
+            urls = re.findall(r"http://[^\s,]+", ready)
+            for name, body in bodies.items():
+                with urllib.request.urlopen(
+                    f"{urls[0]}/{name}", timeout=30
+                ) as response:
+                    assert response.read() == body
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.communicate(timeout=30)
+    assert server.returncode == 0
