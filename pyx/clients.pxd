@@ -51,6 +51,8 @@ cdef struct Client:
     int64_t connections
     int64_t transfers
     int64_t parked
+    int64_t queues           # engines on which transfers wait for this bucket
+    int64_t turns            # grants so far, while any engine waited
     uint8_t source           # ClientSource
     uint8_t by_address       # the id is made from the key: see address
     uint8_t id_n

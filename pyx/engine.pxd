@@ -88,6 +88,7 @@ cdef struct Engine:
     GateQueue* gates       # by row of the client table, lazily touched
     GateQueue* total_first # clients that wait for the total rate, oldest first
     GateQueue* total_last
+    GateQueue total_turn   # this engine's place in turn for the total rate
     Timer total_timer
     Timer drain_timer
     Clients* clients

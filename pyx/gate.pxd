@@ -34,6 +34,9 @@ cdef enum Refusal:
     REFUSED_CLIENT    # the client's own bucket
     REFUSED_TOTAL     # the server's
 
+cdef enum:
+    GATE_TURN_NS = 1000000   # a tick of the wheel
+
 cdef struct Answer:
     Refusal refusal
     int64_t wait_ns
@@ -76,6 +79,16 @@ cdef inline int64_t gate_quantum(const Bucket* b, int64_t want) noexcept nogil:
     return want if want < quantum else quantum
 
 
+cdef inline void gate_take_turn(Engine* e, Transfer* t) noexcept nogil:
+    """A grant while engines wait is a turn of this one."""
+    cdef Client* client = gate_client(e, t)
+    cdef Client* server = clients_at(e.clients, CLIENT_SERVER)
+    if atomic_load_i64(&client.queues):
+        e.gates[t.client].turn = atomic_add_i64(&client.turns, 1) + 1
+    if atomic_load_i64(&server.queues):
+        e.total_turn.turn = atomic_add_i64(&server.turns, 1) + 1
+
+
 cdef inline Answer gate_ask(Engine* e, Transfer* t) noexcept nogil:
     """Charge a quantum to both buckets, or to none."""
     cdef Bucket* own = &gate_client(e, t).bucket
@@ -94,6 +107,7 @@ cdef inline Answer gate_ask(Engine* e, Transfer* t) noexcept nogil:
         return answer
     t.granted_bytes = n
     e.counters.grants += 1
+    gate_take_turn(e, t)
     return answer
 
 
@@ -109,14 +123,46 @@ cdef inline void gate_join_total(Engine* e, GateQueue* q) noexcept nogil:
     e.total_last = q
 
 
+cdef inline void gate_count_queue(
+    Engine* e, GateQueue* q, Client* client, bint waits
+) noexcept nogil:
+    """Keep the bucket's count of the engines that wait for it."""
+    if q.counted == waits:
+        return
+    q.counted = waits
+    atomic_add_i64(&client.queues, 1 if waits else -1)
+
+
+cdef inline int64_t gate_yield_ns(GateQueue* q, Client* client) noexcept nogil:
+    """How much later than the bucket's own time a queue wakes, so that engines that
+    wait for one bucket take turns: the longer ago its last turn, the sooner. Nothing is
+    lost by it, because the tokens of the meantime stay in the bucket."""
+    cdef int64_t others = atomic_load_i64(&client.queues) - 1
+    cdef int64_t since = atomic_load_i64(&client.turns) - q.turn
+    if since >= others:
+        return 0
+    return (others - since) * GATE_TURN_NS
+
+
+cdef inline void gate_arm_total(Engine* e, int64_t wait_ns) noexcept nogil:
+    cdef Client* server = clients_at(e.clients, CLIENT_SERVER)
+    gate_count_queue(e, &e.total_turn, server, True)
+    wheel_arm(
+        &e.wheel, &e.total_timer,
+        e.now_ns + wait_ns + gate_yield_ns(&e.total_turn, server))
+
+
 cdef inline void gate_schedule(Engine* e, GateQueue* q, Answer answer) noexcept nogil:
     """Wake the queue when what refused it will have tokens again."""
+    cdef Client* client = clients_at(e.clients, q.row)
     if answer.refusal == REFUSED_TOTAL:
         gate_join_total(e, q)
         if not timer_armed(&e.total_timer):
-            wheel_arm(&e.wheel, &e.total_timer, e.now_ns + answer.wait_ns)
+            gate_arm_total(e, answer.wait_ns)
         return
-    wheel_arm(&e.wheel, &q.timer, e.now_ns + answer.wait_ns)
+    gate_count_queue(e, q, client, True)
+    wheel_arm(
+        &e.wheel, &q.timer, e.now_ns + answer.wait_ns + gate_yield_ns(q, client))
 
 
 cdef inline void gate_count_parked(Engine* e, Transfer* t, int change) noexcept nogil:
@@ -166,6 +212,8 @@ cdef inline void gate_wake(Engine* e, GateQueue* q) noexcept nogil:
         if answer.refusal != REFUSED_NOT:
             gate_schedule(e, q, answer)
             return
+    if q.waiting == 0:
+        gate_count_queue(e, q, clients_at(e.clients, q.row), False)
 
 
 cdef inline void gate_wake_total(Engine* e) noexcept nogil:
@@ -177,7 +225,7 @@ cdef inline void gate_wake_total(Engine* e) noexcept nogil:
         if q.waiting:
             answer = gate_serve_one(e, q)
             if answer.refusal == REFUSED_TOTAL:
-                wheel_arm(&e.wheel, &e.total_timer, e.now_ns + answer.wait_ns)
+                gate_arm_total(e, answer.wait_ns)
                 return
         e.total_first = q.total_next
         q.total_queued = False
@@ -187,6 +235,8 @@ cdef inline void gate_wake_total(Engine* e) noexcept nogil:
             gate_join_total(e, q)
         else:
             gate_schedule(e, q, answer)
+    gate_count_queue(
+        e, &e.total_turn, clients_at(e.clients, CLIENT_SERVER), False)
 
 
 cdef inline void gate_timer(Engine* e, uint32_t row) noexcept nogil:
@@ -221,6 +271,7 @@ cdef inline void gate_cancel(Engine* e, Transfer* t) noexcept nogil:
     t.state = TRANSFER_READY
     if q.waiting == 0:
         wheel_cancel(&e.wheel, &q.timer)
+        gate_count_queue(e, q, clients_at(e.clients, q.row), False)
 
 
 cdef inline void gate_settle(Engine* e, Transfer* t, int64_t moved) noexcept nogil:

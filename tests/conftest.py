@@ -1,0 +1,91 @@
+"""Fixtures of the black-box tests: a real server, and nothing left behind."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import Server, running
+
+SMALL_FILE_BYTES = 65536  # the default of limits.small_file_bytes
+BIG_BYTES = 10 * 1024 * 1024 + 17
+
+
+def noise(n: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(n)
+
+
+def fill_root(root: Path) -> None:
+    """Files of every kind that the tests ask for."""
+    (root / "dir").mkdir(parents=True)
+    (root / "bare").mkdir()
+    (root / "index.html").write_bytes(b"<p>root</p>\n")
+    (root / "dir" / "index.html").write_bytes(b"<p>dir</p>\n")
+    (root / "hello.txt").write_bytes(b"hello, world\n")
+    (root / "empty").write_bytes(b"")
+    (root / ".secret").write_bytes(b"hidden\n")
+    (root / "a b&ü.txt").write_bytes(b"named\n")
+    for delta in (-1, 0, 1):
+        size = SMALL_FILE_BYTES + delta
+        (root / f"edge{delta:+d}").write_bytes(noise(size))
+    (root / "1m").write_bytes(noise(1 << 20))
+    (root / "big").write_bytes(noise(BIG_BYTES))
+    (root / "inside").symlink_to("hello.txt")
+    (root / "loop").symlink_to("loop")
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("root")
+    fill_root(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_server(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    with running(root, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Iterator[Server]:
+    """The server that most tests share; balanced after each of them."""
+    yield shared_server
+    shared_server.check_balance()
+
+
+@pytest.fixture
+def start(root: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers with other options; each is checked and stopped at the end."""
+    with ExitStack() as stack:
+        started: list[Server] = []
+
+        def start_one(*options: str, **kwargs: Any) -> Server:
+            where = kwargs.pop("root", root)
+            server = stack.enter_context(running(where, tmp_path, *options, **kwargs))
+            started.append(server)
+            return server
+
+        yield start_one
+        for server in started:
+            if server.process.poll() is None:
+                server.check_balance()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], str]:
+    """Write a configuration file; returns its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "penstock.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write

@@ -1,0 +1,129 @@
+"""Keep-alive, pipelining and the end of connections."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Server, request
+
+HELLO = b"hello, world\n"
+
+
+def test_a_connection_is_used_again_and_counted(server: Server) -> None:
+    before = server.total("requests_reused_total")
+    with server.client() as client:
+        for _ in range(5):
+            assert client.get("/hello.txt").body == HELLO
+    assert server.total("requests_reused_total") == before + 4
+
+
+def test_connection_close_is_honoured_and_announced(server: Server) -> None:
+    with server.client() as client:
+        response = client.get("/hello.txt", connection="close")
+        assert response["connection"] == "close"
+        assert client.closed()
+
+
+@pytest.mark.parametrize(("fields", "lives"), [({}, False), ({"c": "keep-alive"}, True)])
+def test_http_1_0_closes_unless_asked(
+    server: Server, fields: dict[str, str], lives: bool
+) -> None:
+    extra = {"connection": fields["c"]} if fields else {}
+    with server.client() as client:
+        client.send(request("/hello.txt", version="1.0", **extra))
+        response = client.read()
+        assert response.body == HELLO
+        if lives:
+            assert response["connection"].lower() == "keep-alive"
+            client.send(request("/hello.txt", version="1.0", **extra))
+            assert client.read().body == HELLO
+        else:
+            assert client.closed()
+
+
+@pytest.mark.parametrize("count", [2, 16, 100, 1000])
+def test_pipelined_requests_are_answered_in_order(server: Server, count: int) -> None:
+    with server.client() as client:
+        client.send(b"".join(request(f"/edge+0?{n}", "HEAD") for n in range(count)))
+        for _ in range(count):
+            assert client.read("HEAD").status == 200
+
+
+def test_a_mixed_pipeline_keeps_its_order(server: Server, root: Path) -> None:
+    big = (root / "big").read_bytes()
+    tag = server.get("/hello.txt")["etag"]
+    steps = [
+        (request("/hello.txt"), "GET", 200, HELLO),
+        (request("/big"), "GET", 200, big),
+        (request("/nothing"), "GET", 404, None),
+        (request("/hello.txt", "HEAD"), "HEAD", 200, b""),
+        (request("/hello.txt", if_none_match=tag), "GET", 304, b""),
+        (request("/big", range="bytes=5-9"), "GET", 206, big[5:10]),
+        (request("/hello.txt", "DELETE"), "DELETE", 405, None),
+        (request("/empty"), "GET", 200, b""),
+        (request("/1m", connection="close"), "GET", 200, None),
+    ]
+    with server.client() as client:
+        client.send(b"".join(step[0] for step in steps))
+        for _, method, status, body in steps:
+            response = client.read(method)
+            assert response.status == status
+            if body is not None:
+                assert response.body == body
+        assert client.closed()
+
+
+def test_a_pipeline_split_at_every_byte(server: Server) -> None:
+    stream = request("/hello.txt") + request("/nothing")
+    with server.client() as client:
+        for at in range(1, len(stream)):
+            client.send(stream[:at])
+            client.send(stream[at:])
+            assert client.read().body == HELLO
+            assert client.read().status == 404
+
+
+def test_a_request_sent_byte_by_byte(server: Server) -> None:
+    with server.client() as client:
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request("/hello.txt", range="bytes=0-4"):
+            client.send(bytes([byte]))
+        assert client.read().body == b"hello"
+
+
+def test_a_peer_that_closes_its_side_still_gets_its_answers(server: Server) -> None:
+    with server.client() as client:
+        client.send(request("/1m") + request("/hello.txt"))
+        client.sock.shutdown(socket.SHUT_WR)
+        assert len(client.read().body) == 1 << 20
+        assert client.read().body == HELLO
+        assert client.closed()
+
+
+def test_blank_lines_before_a_request_are_ignored(server: Server) -> None:
+    with server.client() as client:
+        client.send(b"\r\n\r\n" + request("/hello.txt"))
+        assert client.read().body == HELLO
+
+
+def test_much_pipelined_input_is_held_back_and_then_served(server: Server) -> None:
+    """More than the engine keeps: the TCP window closes, nothing is lost."""
+    count = 4000
+    with server.client(timeout=20) as client:
+        client.send(request("/big"))
+        client.sock.settimeout(0.5)
+        sent, block = 0, request("/hello.txt")
+        data = block * count
+        try:
+            while sent < len(data):
+                sent += client.sock.send(data[sent : sent + 65536])
+        except TimeoutError:
+            pass
+        client.sock.settimeout(20)
+        assert client.read().status == 200
+        whole = sent // len(block)
+        for _ in range(whole):
+            assert client.read().body == HELLO
