@@ -11,7 +11,8 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint32_t
 
 from bucket cimport (
-    BUCKET_QUANTUM_MAX_BYTES, Bucket, bucket_quantum, bucket_refund, bucket_take,
+    BUCKET_QUANTUM_MAX_BYTES, BUCKET_QUANTUM_MIN_BYTES, Bucket, bucket_quantum,
+    bucket_refund, bucket_take,
 )
 from c_atomic cimport atomic_add_i64, atomic_load_i64, atomic_store_i64
 from c_file cimport (
@@ -79,6 +80,19 @@ cdef inline int64_t gate_quantum(const Bucket* b, int64_t want) noexcept nogil:
     return want if want < quantum else quantum
 
 
+cdef inline int64_t gate_size(
+    const Bucket* own, const Bucket* total, const Transfer* t
+) noexcept nogil:
+    """Bytes of the next grant. A transfer's first is small where anything is limited:
+    many that begin at once all see their first byte soon."""
+    cdef int64_t n = gate_quantum(total, gate_quantum(own, transfer_left(t)))
+    if t.moved_bytes or n <= BUCKET_QUANTUM_MIN_BYTES:
+        return n
+    if atomic_load_i64(&own.rate_bps) or atomic_load_i64(&total.rate_bps):
+        return BUCKET_QUANTUM_MIN_BYTES
+    return n
+
+
 cdef inline void gate_take_turn(Engine* e, Transfer* t) noexcept nogil:
     """A grant while engines wait is a turn of this one."""
     cdef Client* client = gate_client(e, t)
@@ -93,7 +107,7 @@ cdef inline Answer gate_ask(Engine* e, Transfer* t) noexcept nogil:
     """Charge a quantum to both buckets, or to none."""
     cdef Bucket* own = &gate_client(e, t).bucket
     cdef Bucket* total = &clients_at(e.clients, CLIENT_SERVER).bucket
-    cdef int64_t n = gate_quantum(total, gate_quantum(own, transfer_left(t)))
+    cdef int64_t n = gate_size(own, total, t)
     cdef Answer answer
     answer.refusal = REFUSED_NOT
     answer.wait_ns = bucket_take(own, n, e.now_ns)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -16,9 +15,11 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-READY = re.compile(r"penstock: serving http://127\.0\.0\.1:(\d+).* \| admin (http://\S+)")
+READY = re.compile(
+    r"penstock: serving http://127\.0\.0\.1:(\d+).* \| admin (http://\S+)"
+)
 START_SECONDS = 20.0
 BALANCE_SECONDS = 5.0
 # What must be back to zero when every client is gone.
@@ -57,7 +58,7 @@ class Client:
         self.sock.connect(("127.0.0.1", port))
         self.buffer = b""
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,7 +88,8 @@ class Client:
         headers: dict[str, str] = {}
         for line in lines:
             name, colon, value = line.partition(": ")
-            assert colon and re.fullmatch(r"[A-Za-z-]+", name), f"not a field: {line!r}"
+            assert colon, f"not a field: {line!r}"
+            assert re.fullmatch(r"[A-Za-z-]+", name), f"not a field: {line!r}"
             assert name.lower() not in headers, f"{name} came twice"
             headers[name.lower()] = value
         return int(match[2]), match[1], headers
@@ -151,10 +153,10 @@ class Server:
     def ask(self, path: str, body: Any = None) -> Any:
         """JSON from the admin API; with ``body`` a POST."""
         data = None if body is None else json.dumps(body).encode()
-        call = urllib.request.Request(  # noqa: S310 - our own loopback server
+        call = urllib.request.Request(
             self.admin + path, data, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(call, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(call, timeout=10) as answer:
             return json.load(answer)
 
     def status(self) -> Any:
@@ -175,8 +177,7 @@ class Server:
     def unbalanced(self) -> dict[str, int]:
         status = self.status()
         left = {
-            name: sum(engine[name] for engine in status["engines"])
-            for name in BALANCED
+            name: sum(engine[name] for engine in status["engines"]) for name in BALANCED
         }
         # Open files: cached ones may stay, admin connections may still be closing.
         cached = sum(engine["cache_entries"] for engine in status["engines"])
@@ -218,12 +219,9 @@ def running(
 ) -> Iterator[Server]:
     """``penstock serve root`` with ``options`` until the block ends."""
     log = tmp / f"stderr-{time.monotonic_ns()}"
-
-    def limit() -> None:
-        if nofile is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
-
     command = [sys.executable, "-m", "penstock", "serve", str(root)]
+    if nofile is not None:
+        command = ["prlimit", f"--nofile={nofile}:{nofile}", *command]
     command += ["--listen", f"127.0.0.1:{port}", "--admin", "127.0.0.1:0", *options]
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[1] / "server"),
@@ -236,7 +234,6 @@ def running(
             stderr=stderr,
             text=True,
             env=environment,
-            preexec_fn=limit if nofile is not None else None,
         )
     try:
         found, admin = _ready(process, log)

@@ -27,7 +27,9 @@ def test_connection_close_is_honoured_and_announced(server: Server) -> None:
         assert client.closed()
 
 
-@pytest.mark.parametrize(("fields", "lives"), [({}, False), ({"c": "keep-alive"}, True)])
+@pytest.mark.parametrize(
+    ("fields", "lives"), [({}, False), ({"c": "keep-alive"}, True)]
+)
 def test_http_1_0_closes_unless_asked(
     server: Server, fields: dict[str, str], lives: bool
 ) -> None:

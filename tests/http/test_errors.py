@@ -119,9 +119,7 @@ def test_an_idle_connection_is_closed_after_its_time(
 def test_beyond_max_connections_a_client_is_told_503(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:
-    server = start(
-        "--config", config("[limits]\nmax_connections = 2\n"), "--cpus", "0"
-    )
+    server = start("--config", config("[limits]\nmax_connections = 2\n"), "--cpus", "0")
     with server.client() as one, server.client() as two:
         assert one.get("/hello.txt").status == 200
         assert two.get("/hello.txt").status == 200

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from tests.serving import Server, request
 
 METHODS = [b"GET", b"HEAD", b"POST", b"OPTIONS", b"get", b"BREW", b"", b"G\x00T"]
-TARGETS = [b"/hello.txt", b"/", b"*", b"/%", b"/\xff", b"http://h/hello.txt", b"", b"/ "]
+TARGETS = [
+    b"/hello.txt",
+    b"/",
+    b"*",
+    b"/%",
+    b"/\xff",
+    b"http://h/hello.txt",
+    b"",
+    b"/ ",
+]
 VERSIONS = [b"HTTP/1.1", b"HTTP/1.0", b"HTTP/9.9", b"HTTP/1.1 ", b"http/1.1", b""]
 LINES = [
     b"Host: h",

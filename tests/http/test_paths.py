@@ -62,7 +62,9 @@ def test_nothing_outside_the_root_is_served(
             "/" + "n" * 300,
         ):
             assert client.get(path).status == 404, path
-        assert client.get("/sub/within").body == b"inside\n", "a link inside is followed"
+        assert client.get("/sub/within").body == b"inside\n", (
+            "a link inside is followed"
+        )
         assert client.get("/.well-known/security.txt").body == b"public\n"
 
 
@@ -94,9 +96,7 @@ def test_no_spelling_climbs_out(
 def test_dotfiles_can_be_shown(
     start: Callable[..., Server], tricky: Path, config: Callable[[str], str]
 ) -> None:
-    server = start(
-        "--config", config("[limits]\nshow_dotfiles = true\n"), root=tricky
-    )
+    server = start("--config", config("[limits]\nshow_dotfiles = true\n"), root=tricky)
     assert server.get("/.hidden").body == b"hidden\n"
 
 

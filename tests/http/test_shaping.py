@@ -10,7 +10,7 @@ import time
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -28,7 +28,9 @@ class Download:
 
     def __init__(self, server: Server, connections: int, token: str = "") -> None:
         self.selector = selectors.DefaultSelector()
-        self.ask = request("/big", **({"authorization": f"Bearer {token}"} if token else {}))
+        self.ask = request(
+            "/big", **({"authorization": f"Bearer {token}"} if token else {})
+        )
         self.total = 0
         self.scratch = bytearray(1 << 18)
         for _ in range(connections):
@@ -55,7 +57,7 @@ class Download:
             key.fileobj.close()  # type: ignore[union-attr]
         self.selector.close()
 
-    def __enter__(self) -> Download:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,6 +132,8 @@ def test_the_total_rate_bounds_all_clients_together(
     server = start(
         "--total-rate",
         "4MB/s",
+        "--cpus",
+        "0",
         "--config",
         config(
             f'[clients.ann]\ntoken_sha256 = ["{digest("a")}"]\n'
