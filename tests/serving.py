@@ -222,6 +222,8 @@ def running(
     command = [sys.executable, "-m", "penstock", "serve", str(root)]
     if nofile is not None:
         command = ["prlimit", f"--nofile={nofile}:{nofile}", *command]
+    if os.geteuid() == 0:  # as for everybody else, permissions bind
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
     command += ["--listen", f"127.0.0.1:{port}", "--admin", "127.0.0.1:0", *options]
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[1] / "server"),

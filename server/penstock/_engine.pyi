@@ -12,6 +12,8 @@ MAX_RATE_BPS: int  # the largest accepted rate, bytes per second
 MAX_CLIENT_ID_BYTES: int  # longest client id, UTF-8 bytes
 FIRST_BYTE_BOUNDS_NS: tuple[int, ...]  # upper bounds of the first-byte histogram
 
+LIMITS: Mapping[str, tuple[int, int, int]]  # EngineLimits: (default, least, most)
+
 class ClientRow(NamedTuple):
     client_id: str
     target_bps: int  # 0 = unlimited
@@ -139,6 +141,7 @@ class EngineStatistics(TypedDict):
     loops_total: int
     cqes_total: int
     cq_overflows_total: int
+    letters_dropped_total: int  # mailbox letters that found a full box
 
 class Engine:
     """One ring on one pinned thread.

@@ -100,9 +100,15 @@ def test_dotfiles_can_be_shown(
     assert server.get("/.hidden").body == b"hidden\n"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_403(
+def test_a_file_without_permission_is_403_and_seen_soon(
     start: Callable[..., Server], tricky: Path
 ) -> None:
+    server = start(root=tricky)
+    assert server.get("/real.txt").status == 200
     (tricky / "real.txt").chmod(0)
-    assert start(root=tricky).get("/real.txt").status == 403
+    server.wait("403", lambda: server.get("/real.txt").status == 403, 3)
+    (tricky / "sub").chmod(0)
+    assert server.get("/sub/within").status == 403
+    (tricky / "sub").chmod(0o755)
+    (tricky / "real.txt").chmod(0o644)
+    assert server.get("/real.txt").body == b"inside\n"
