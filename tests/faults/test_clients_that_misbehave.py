@@ -76,7 +76,7 @@ def test_many_connections_come_and_go(server: Server) -> None:
         clients = [server.client() for _ in range(100)]
         for n, client in enumerate(clients):
             if n % 3 == 0:
-                client.send(b"GET /hel")
+                client.send(b"GET /hello")
             elif n % 3 == 1:
                 client.send(request("/hello.txt"))
         for n, client in enumerate(clients):
