@@ -11,7 +11,9 @@ from engine cimport (
     engine_free, engine_init,
 )
 from gate cimport gate_free, gate_init
-from limits cimport LISTENERS_MAX, RANGES_MAX, TARGET_BYTES_MAX, Limits
+from limits cimport (
+    LISTENERS_MAX, RANGES_MAX, REFUSAL_SLOTS, TARGET_BYTES_MAX, Limits,
+)
 from loop cimport loop_run
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
 from mime cimport MediaType
@@ -21,6 +23,7 @@ import os
 
 FIRST_BYTE_BOUNDS_NS = tuple(FIRST_BYTE_BOUND_NS[i] for i in range(FIRST_BYTE_BOUNDS))
 SECOND = 1_000_000_000
+REFUSAL_CONNECTIONS = REFUSAL_SLOTS
 STATES = {
     ENGINE_STARTING: "starting", ENGINE_SERVING: "serving",
     ENGINE_DRAINING: "draining", ENGINE_STOPPED: "stopped"}

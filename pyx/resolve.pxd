@@ -251,7 +251,8 @@ cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
     how_to_open(&how, O_RDONLY, True)
     fd = penstock_openat2(e.root_fd, file_name(f), &how)
     if fd < 0:
-        return False
+        # Without a descriptor nothing can be said, and what is here is better than 503.
+        return -fd in (EMFILE, ENFILE, ENOMEM)
     same = fstat(fd, &s) == 0 and file_same(f, &s)
     close(fd)
     f.validated_ns = e.now_ns

@@ -16,6 +16,23 @@ SMALL_FILE_BYTES = 65536  # the default of limits.small_file_bytes
 BIG_BYTES = 10 * 1024 * 1024 + 17
 
 
+LONG_BYTES = 1000
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Say where two long bodies part, not all of both."""
+    if op != "==" or not (isinstance(left, bytes) and isinstance(right, bytes)):
+        return None
+    if max(len(left), len(right)) < LONG_BYTES:
+        return None
+    pairs = enumerate(zip(left, right, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(left), len(right)))
+    return [
+        f"{len(left)} bytes == {len(right)} bytes",
+        f"at {at}: {left[at : at + 20]!r} is not {right[at : at + 20]!r}",
+    ]
+
+
 def noise(n: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(n)
 

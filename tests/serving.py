@@ -137,14 +137,26 @@ class Server:
     admin: str
     log: Path
     base_fds: int = 0
+    clients: list[Client] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
+    def open_fds(self) -> int:
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
     def client(self, timeout: float = 10.0, rcvbuf: int = 0) -> Client:
-        return Client(self.port, timeout, rcvbuf)
+        client = Client(self.port, timeout, rcvbuf)
+        self.clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        """Those that a test left open, so that one that failed harms no other."""
+        for client in self.clients:
+            client.sock.close()
+        self.clients.clear()
 
     def get(self, path: str, method: str = "GET", **fields: str) -> Response:
         with self.client() as client:
@@ -187,6 +199,7 @@ class Server:
 
     def check_balance(self) -> None:
         """Everything that requests took has been given back."""
+        self.close_clients()
         deadline = time.monotonic() + BALANCE_SECONDS
         left = self.unbalanced()
         while left and time.monotonic() < deadline:
@@ -237,13 +250,14 @@ def running(
             text=True,
             env=environment,
         )
+    server = Server(process, root, 0, "", log)
     try:
-        found, admin = _ready(process, log)
-        server = Server(process, root, found, admin, log)
+        server.port, server.admin = _ready(process, log)
         server.base_fds = int(server.status()["process"]["open_fds"])
         yield server
         assert process.poll() is None or server.extra.get("may_exit"), log.read_text()
     finally:
+        server.close_clients()
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:

@@ -11,6 +11,7 @@ UNLIMITED: int  # 0, the rate that means "no limit"
 MAX_RATE_BPS: int  # the largest accepted rate, bytes per second
 MAX_CLIENT_ID_BYTES: int  # longest client id, UTF-8 bytes
 FIRST_BYTE_BOUNDS_NS: tuple[int, ...]  # upper bounds of the first-byte histogram
+REFUSAL_CONNECTIONS: int  # beyond max_connections: told 503
 
 LIMITS: Mapping[str, tuple[int, int, int]]  # EngineLimits: (default, least, most)
 

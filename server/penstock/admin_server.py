@@ -9,7 +9,9 @@ import trio
 from hypercorn.config import Config
 
 GRACEFUL_TIMEOUT_S = 1.0  # for admin requests in flight when the server ends
-KEEP_ALIVE_TIMEOUT_S = 15
+# Well below any scrape interval, so that a scrape never meets a closing connection; and
+# hypercorn keeps the descriptor of a peer that has gone for so long.
+KEEP_ALIVE_TIMEOUT_S = 2
 READ_TIMEOUT_S = 30
 HEAD_BYTES_MAX = 16384
 

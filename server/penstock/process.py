@@ -6,6 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from penstock.errors import PenstockError
+from penstock.limits import Limits
+
+# Python, Trio, the admin API with its connections, listeners; measured: 20 at rest.
+PROCESS_DESCRIPTORS = 64
+# Ring, two mailboxes, root, /dev/null, epoll of the listeners.
+ENGINE_DESCRIPTORS = 8
+# Connections beyond ``max_connections`` that are told 503; the engine's own number.
+REFUSAL_SLOTS = 64
+# Cached files get up to this part of what is left.
+FILES_SHARE = 4
 
 
 def choose_cpus(wanted: Sequence[int] | None) -> list[int]:
@@ -29,6 +39,27 @@ def raise_nofile() -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def fit_descriptors(limits: Limits, engines: int, nofile: int) -> Limits:
+    """``limits`` with fewer connections and cached files where ``nofile`` open
+    descriptors would not do for so many: a server that is out of them could neither
+    open a file nor be asked why.
+
+    Raises:
+        PenstockError: not even one connection would fit.
+    """
+    own = 2 * (limits.pipes + 1) + ENGINE_DESCRIPTORS
+    each = (nofile - PROCESS_DESCRIPTORS) // engines - own
+    files = min(limits.cache_entries, max(1, each // FILES_SHARE))
+    connections = min(limits.max_connections, each - files - REFUSAL_SLOTS)
+    if connections < 1:
+        raise PenstockError(
+            f"{nofile} open files are too few for {engines} engines: raise the hard "
+            "limit (`ulimit -Hn`, or LimitNOFILE= in systemd), or use fewer --cpus"
+        )
+    fitting = {"max_connections": connections, "cache_entries": files}
+    return limits.model_copy(update=fitting)
 
 
 def open_root(root: Path) -> int:

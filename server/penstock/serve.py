@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -12,12 +13,21 @@ from penstock.addresses import Address
 from penstock.admin import make_app
 from penstock.control import Control
 from penstock.errors import CrashError, PenstockError
+from penstock.limits import Limits
 from penstock.listeners import open_listeners, open_single
 from penstock.loading import Source
 from penstock.media import media_types
-from penstock.process import choose_cpus, open_root, raise_nofile
+from penstock.process import (
+    choose_cpus,
+    fit_descriptors,
+    open_root,
+    raise_nofile,
+)
 from penstock.settings import Settings
 from penstock.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from penstock._engine import EngineLimits
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +44,12 @@ def serve(source: Source) -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
-    raise_nofile()
+    nofile = raise_nofile()
     control = Control(source, settings, _client_table(settings))
-    supervisor = _open(settings, control)
+    cpus = choose_cpus(settings.server.cpus)
+    limits = fit_descriptors(settings.limits, len(cpus), nofile)
+    supervisor = _open(settings, control, cpus, limits.for_engine())
+    _tell_of_descriptors(settings.limits, limits, nofile)
     try:
         trio.run(supervisor.run)
     except* PenstockError as group:
@@ -53,11 +66,12 @@ def _client_table(settings: Settings) -> ClientTable:
         raise PenstockError(f"{error}: lower limits.max_clients") from None
 
 
-def _open(settings: Settings, control: Control) -> Supervisor:
+def _open(
+    settings: Settings, control: Control, cpus: list[int], limits: "EngineLimits"
+) -> Supervisor:
     """Engines keep duplicates of what they need; ours are closed again, so that the
     port is free as soon as the last engine stops accepting."""
     assert settings.server.root is not None
-    cpus = choose_cpus(settings.server.cpus)
     with ExitStack() as ours:
         root_fd = open_root(settings.server.root)
         ours.callback(os.close, root_fd)
@@ -68,7 +82,7 @@ def _open(settings: Settings, control: Control) -> Supervisor:
         for listener in (s for own in sockets for s in own):
             ours.enter_context(listener)
         engines = [
-            _engine(i, cpu, root_fd, [s.fileno() for s in sockets[i]], control)
+            _engine(i, cpu, root_fd, [s.fileno() for s in sockets[i]], control, limits)
             for i, cpu in enumerate(cpus)
         ]
     admin_address = settings.admin.listen.with_port(admin.getsockname()[1])
@@ -82,8 +96,30 @@ def _open(settings: Settings, control: Control) -> Supervisor:
     )
 
 
+def _tell_of_descriptors(asked: Limits, fitting: Limits, nofile: int) -> None:
+    """A warning where the configuration asked for what does not fit."""
+    if fitting == asked:
+        return
+    configured = asked.model_fields_set & {"max_connections", "cache_entries"}
+    log.log(
+        logging.WARNING if configured else logging.INFO,
+        "%d open files do for %d connections and %d cached files per engine, not for "
+        "%d and %d; for more, raise the hard limit (ulimit -Hn, LimitNOFILE=)",
+        nofile,
+        fitting.max_connections,
+        fitting.cache_entries,
+        asked.max_connections,
+        asked.cache_entries,
+    )
+
+
 def _engine(
-    index: int, cpu: int, root_fd: int, listen_fds: list[int], control: Control
+    index: int,
+    cpu: int,
+    root_fd: int,
+    listen_fds: list[int],
+    control: Control,
+    limits: "EngineLimits",
 ) -> Engine:
     clients = control.clients
     assert isinstance(clients, ClientTable)
@@ -95,7 +131,7 @@ def _engine(
             listen_fds=listen_fds,
             clients=clients,
             media_types=media_types(),
-            limits=control.settings.limits.for_engine(),
+            limits=limits,
         )
     except OSError as error:
         raise PenstockError(error.strerror or str(error)) from None
