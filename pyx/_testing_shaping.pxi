@@ -14,8 +14,8 @@ from coalesce cimport (
     coalesce_wait_ns,
 )
 from mailbox cimport (
-    Letter, Mailbox, mailbox_drain_fd, mailbox_free, mailbox_init, mailbox_post,
-    mailbox_take,
+    Letter, Mailbox, mailbox_drain_fd, mailbox_free, mailbox_init, mailbox_lost,
+    mailbox_post, mailbox_take,
 )
 from slab cimport (
     Slab, slab_at, slab_free, slab_generation, slab_init, slab_live, slab_release,
@@ -171,6 +171,9 @@ cdef class LetterBox:
 
     def drain_fd(self):
         mailbox_drain_fd(&self.box)
+
+    def lost(self):
+        return mailbox_lost(&self.box)
 
     @property
     def fd(self):

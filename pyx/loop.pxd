@@ -18,7 +18,7 @@ from engine cimport (
 from filecache cimport File
 from gate cimport gate_retime, gate_retime_all
 from limits cimport CQE_BATCH, LOOP_WAIT_MAX_NS
-from mailbox cimport Letter, mailbox_drain_fd, mailbox_take
+from mailbox cimport Letter, mailbox_drain_fd, mailbox_lost, mailbox_take
 from receive cimport on_recv, receive_feed_starved
 from recvbufs cimport recvbufs_free, recvbufs_init, recvbufs_publish
 from requests cimport conn_advance
@@ -70,6 +70,8 @@ cdef inline void on_mailbox(Engine* e, uint32_t flags) noexcept nogil:
     mailbox_drain_fd(&e.inbox)
     while mailbox_take(&e.inbox, &letter):
         on_letter(e, &letter)
+    if mailbox_lost(&e.inbox):
+        gate_retime_all(e)  # of what a full box drops, only this can be many
 
 
 cdef inline File* userdata_file(uint64_t data) noexcept nogil:

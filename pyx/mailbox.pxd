@@ -46,6 +46,7 @@ cdef struct Mailbox:
     Letter* letters
     pthread_mutex_t mutex
     int64_t dropped      # posted to a full box
+    int64_t noticed      # of them, those that the reader knows of
     uint32_t capacity    # a power of two
     uint32_t head        # taken so far
     uint32_t tail        # posted so far
@@ -55,7 +56,7 @@ cdef struct Mailbox:
 cdef inline int mailbox_init(Mailbox* m, uint32_t capacity) noexcept nogil:
     m.capacity = capacity
     m.head = m.tail = 0
-    m.dropped = 0
+    m.dropped = m.noticed = 0
     m.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
     if m.fd < 0:
         return -errno
@@ -101,6 +102,18 @@ cdef inline bint mailbox_take(Mailbox* m, Letter* letter) noexcept nogil:
         m.head += 1
     pthread_mutex_unlock(&m.mutex)
     return found
+
+
+cdef inline bint mailbox_lost(Mailbox* m) noexcept nogil:
+    """Whether letters were dropped since the last call. The taking thread only."""
+    cdef int64_t dropped
+    pthread_mutex_lock(&m.mutex)
+    dropped = m.dropped
+    pthread_mutex_unlock(&m.mutex)
+    if dropped == m.noticed:
+        return False
+    m.noticed = dropped
+    return True
 
 
 cdef inline void mailbox_drain_fd(Mailbox* m) noexcept nogil:

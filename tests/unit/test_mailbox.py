@@ -30,6 +30,7 @@ def test_a_full_box_refuses_and_counts() -> None:
     box = _testing.LetterBox(4)
     assert [box.post(1, n, 0) for n in range(6)] == [0] * 4 + [-errno.EAGAIN] * 2
     assert box.dropped == 2
+    assert (box.lost(), box.lost()) == (True, False), "the reader learns of it, once"
     assert box.take() == (1, 0, 0)
     assert box.post(1, 9, 0) == 0
 
