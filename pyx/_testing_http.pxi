@@ -21,6 +21,10 @@ from target cimport Target, target_decode, target_encode_path
 from text cimport Text, text_is_ci, text_trim
 
 
+cdef enum:
+    EXACT_BYTES_MAX = 1 << 30
+
+
 cdef class Exact:
     """Memory of exactly ``n`` bytes, holding a copy of ``content`` if there is one."""
 
@@ -29,6 +33,8 @@ cdef class Exact:
 
     def __cinit__(self, size_t n, content=None):
         cdef const char* source
+        if n > EXACT_BYTES_MAX:
+            raise ValueError(f"{n} bytes")
         self.at = <char*>malloc(n)
         self.n = n
         if self.at == NULL and n:

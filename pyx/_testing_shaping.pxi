@@ -66,6 +66,10 @@ cdef class TokenBucket:
     def set_rate(self, int64_t rate_bps, int64_t now_ns):
         bucket_set_rate(&self.bucket, rate_bps, now_ns)
 
+    def replace_rate(self, int64_t rate_bps):
+        """As a taker sees it that loaded the old rate just before ``set_rate``."""
+        self.bucket.rate_bps = rate_bps
+
     def fill(self, int64_t now_ns):
         return bucket_fill_bytes(&self.bucket, now_ns)
 

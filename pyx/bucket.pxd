@@ -76,14 +76,20 @@ cdef inline int64_t bucket_take(
     """0: granted and charged. Else nothing is charged, and the debt is paid in so many
     nanoseconds."""
     cdef int64_t rate = atomic_load_i64(&b.rate_bps)
-    cdef int64_t vt, full, later
+    cdef int64_t vt, full, later, most
     if rate == 0:
         return 0
     vt = atomic_load_i64(&b.vt_ns)
     full = now_ns - BUCKET_DEPTH_NS
     while True:
         if vt > now_ns:
-            return vt - now_ns
+            most = bucket_ns(BUCKET_QUANTUM_MAX_BYTES, rate)
+            if vt - now_ns <= most:
+                return vt - now_ns
+            # Nobody can owe so much: a grant was charged at a rate that had just been
+            # replaced. At 1 byte per second it would be a debt of hours.
+            atomic_cas_i64(&b.vt_ns, &vt, now_ns + most)
+            continue
         later = (vt if vt > full else full) + bucket_ns(n_bytes, rate)
         if atomic_cas_i64(&b.vt_ns, &vt, later):
             return 0

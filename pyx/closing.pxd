@@ -77,6 +77,7 @@ cdef inline void conn_leave_file(Engine* e, Conn* c) noexcept nogil:
 cdef inline void conn_forget_input(Engine* e, Conn* c) noexcept nogil:
     if c.pending != NULL:
         e.counters.pending -= 1
+        e.counters.pending_bytes -= c.pending_cap
     conn_drop_pending(c)
 
 

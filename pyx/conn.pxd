@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memmove
 
 from filecache cimport File
 from http1 cimport Http1
-from limits cimport PENDING_BYTES_MAX, PENDING_PAUSE_BYTES
+from limits cimport PENDING_BYTES_MAX, PENDING_FIRST_BYTES, PENDING_PAUSE_BYTES
 from request cimport Request
 from transfer cimport Transfer
 from wheel cimport Timer
@@ -46,6 +46,7 @@ cdef struct Conn:
     char* pending          # input that belongs to later requests
     uint32_t pending_n
     uint32_t pending_at    # already used
+    uint32_t pending_cap   # bytes of memory at pending
     uint32_t slot
     uint32_t generation
     uint32_t client        # row of its address
@@ -72,29 +73,40 @@ cdef inline void conn_drop_pending(Conn* c) noexcept nogil:
     if c.pending != NULL:
         free(c.pending)
     c.pending = NULL
-    c.pending_n = c.pending_at = 0
+    c.pending_n = c.pending_at = c.pending_cap = 0
+
+
+cdef inline bint conn_make_room(Conn* c, size_t n) noexcept nogil:
+    """``n`` more bytes fit behind the pending ones; false without memory. Doubles, so
+    that input that comes in many pieces is not copied for each of them."""
+    cdef uint32_t left = conn_pending(c)
+    cdef uint32_t cap = PENDING_FIRST_BYTES
+    cdef char* grown
+    if c.pending_n + n <= c.pending_cap:
+        return True
+    while cap < left + n:
+        cap *= 2
+    grown = <char*>malloc(cap)
+    if grown == NULL:
+        return False
+    if left:
+        memcpy(grown, c.pending + c.pending_at, left)
+    free(c.pending)
+    c.pending = grown
+    c.pending_cap = cap
+    c.pending_n = left
+    c.pending_at = 0
+    return True
 
 
 cdef inline bint conn_keep_pending(
     Conn* c, const char* data, size_t n
 ) noexcept nogil:
     """Append input for later; false when it is too much or memory is out."""
-    cdef uint32_t left = conn_pending(c)
-    cdef char* grown
-    if n == 0:
-        return True
-    if left + n > PENDING_BYTES_MAX:
+    if conn_pending(c) + n > PENDING_BYTES_MAX or not conn_make_room(c, n):
         return False
-    grown = <char*>malloc(left + n)
-    if grown == NULL:
-        return False
-    if left:
-        memcpy(grown, c.pending + c.pending_at, left)
-    memcpy(grown + left, data, n)
-    free(c.pending)
-    c.pending = grown
-    c.pending_n = left + <uint32_t>n
-    c.pending_at = 0
+    memcpy(c.pending + c.pending_n, data, n)
+    c.pending_n += <uint32_t>n
     return True
 
 

@@ -29,6 +29,8 @@ cdef struct Counters:
     int64_t cq_overflows
     int64_t parked            # transfers now
     int64_t pending           # connections that hold unparsed input now
+    int64_t pending_bytes     # memory that holds it
+    int64_t pending_cut       # connections closed because it was too much
     int64_t first_byte_sum_ns
     int64_t first_byte[FIRST_BYTE_BOUNDS + 1]
     int64_t responses[STATUS_SLOTS]

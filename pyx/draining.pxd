@@ -5,17 +5,20 @@ from libc.stdint cimport int64_t, uint32_t
 from accepting cimport accept_close, accept_stop
 from closing cimport conn_close
 from conn cimport (
-    CONN_CLOSING, CONN_LINGERING, TIMER_DRAIN, Conn, conn_busy, conn_pending,
+    CONN_CLOSING, CONN_LINGERING, CONN_OPEN, TIMER_DRAIN, Conn, conn_busy, conn_pending,
 )
 from engine cimport (
     ENGINE_DRAINING, ENGINE_SERVING, MAIL_DRAINING, Engine, engine_tell,
 )
 from slab cimport slab_at, slab_generation, slab_live
-from wheel cimport wheel_arm
+from wheel cimport timer_armed, wheel_arm
 
 
 cdef inline bint conn_is_idle(const Conn* c) noexcept nogil:
-    return c.request == NULL and not conn_busy(c) and not conn_pending(c)
+    """One that lingers is not: closing it could destroy a response on its way."""
+    return (
+        c.state == CONN_OPEN and c.request == NULL
+        and not conn_busy(c) and not conn_pending(c))
 
 
 cdef inline void drain_connections(Engine* e, bint idle_only) noexcept nogil:
@@ -47,6 +50,8 @@ cdef inline void drain_start(Engine* e, int64_t drain_ns) noexcept nogil:
         accept_stop(e)
         drain_connections(e, True)
     e.drain_timer.kind = TIMER_DRAIN
+    if timer_armed(&e.drain_timer) and e.drain_timer.deadline_ns < e.now_ns + drain_ns:
+        return
     wheel_arm(&e.wheel, &e.drain_timer, e.now_ns + drain_ns)
 
 

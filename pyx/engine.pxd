@@ -88,6 +88,7 @@ cdef struct Engine:
     GateQueue* gates       # by row of the client table, lazily touched
     GateQueue* total_first # clients that wait for the total rate, oldest first
     GateQueue* total_last
+    uint32_t total_waiting # clients in that queue
     GateQueue total_turn   # this engine's place in turn for the total rate
     Timer total_timer
     Timer drain_timer
@@ -147,6 +148,16 @@ cdef inline void engine_run_soon(Engine* e, Conn* c) noexcept nogil:
     else:
         e.runnable_last.next = c
     e.runnable_last = c
+
+
+cdef inline void engine_run_first(Engine* e, Conn* c) noexcept nogil:
+    """As ``engine_run_soon``, before those that are on the list already."""
+    if c.runnable or e.runnable == NULL:
+        engine_run_soon(e, c)
+        return
+    c.runnable = True
+    c.next = e.runnable
+    e.runnable = c
 
 
 cdef inline Conn* engine_next_runnable(Engine* e) noexcept nogil:

@@ -224,7 +224,11 @@ cdef class ClientTable:
 
     def apply_defaults(self, int64_t default_bps, int64_t total_bps):
         cdef int64_t now = clock_monotonic_ns()
+        # Rows are added under the mutex: one with the old default is counted in
+        # ``used`` by now, and apply_default_rate will see it.
+        pthread_mutex_lock(&self.table.mutex)
         atomic_store_i64(&self.table.default_rate_bps, default_bps)
+        pthread_mutex_unlock(&self.table.mutex)
         bucket_set_rate(
             &self.table.rows[CLIENT_OVERFLOW].bucket, default_bps, now)
         bucket_set_rate(&self.table.rows[CLIENT_SERVER].bucket, total_bps, now)

@@ -122,7 +122,7 @@ cdef class Engine:
     cdef EngineState* e
     cdef ClientTable clients   # keeps the table alive
     cdef bint started
-    cdef bint ready            # engine_init is done
+    cdef bint ready            # engine_init was begun
     cdef int listeners_wanted
 
     def __cinit__(
@@ -149,12 +149,12 @@ cdef class Engine:
             self.e.listeners[self.e.listeners_n].fd = self.own(fd)
             self.e.listeners_n += 1
         self.fill_media_types(media_types)
+        self.ready = True  # from here on there may be something to free
         rc = engine_init(self.e, <uint64_t>secrets.randbits(64))
         if rc == 0:
             rc = gate_init(self.e)
         if rc < 0:
             raise OSError(-rc, f"engine {index}: {os.strerror(-rc)}")
-        self.ready = True
         clients.engines.append(self)
 
     def __dealloc__(self):
@@ -292,6 +292,8 @@ cdef class Engine:
             "pipes_limit": e.limits.pipes,
             "receive_buffers": e.counters.pending,
             "receive_buffers_limit": e.limits.receive_buffers,
+            "pending_bytes": e.counters.pending_bytes,
+            "pending_cut_total": e.counters.pending_cut,
             "sqes_in_flight": e.ring.in_flight,
             "cache_entries": e.files.entries,
             "cache_bytes": e.files.bytes,

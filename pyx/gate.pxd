@@ -81,11 +81,13 @@ cdef inline int64_t gate_quantum(const Bucket* b, int64_t want) noexcept nogil:
 
 
 cdef inline int64_t gate_size(
-    const Bucket* own, const Bucket* total, const Transfer* t
+    const Bucket* own, const Bucket* total, const Transfer* t, uint32_t waiting
 ) noexcept nogil:
-    """Bytes of the next grant. A transfer's first is small where anything is limited:
+    """Bytes of the next grant. The more clients wait for the total rate, the smaller, so
+    that each has its turn soon. A transfer's first is small where anything is limited:
     many that begin at once all see their first byte soon."""
-    cdef int64_t n = gate_quantum(total, gate_quantum(own, transfer_left(t)))
+    cdef int64_t n = gate_quantum(own, transfer_left(t))
+    n = min(n, max(gate_quantum(total, n) // (1 + waiting), BUCKET_QUANTUM_MIN_BYTES))
     if t.moved_bytes or n <= BUCKET_QUANTUM_MIN_BYTES:
         return n
     if atomic_load_i64(&own.rate_bps) or atomic_load_i64(&total.rate_bps):
@@ -107,7 +109,7 @@ cdef inline Answer gate_ask(Engine* e, Transfer* t) noexcept nogil:
     """Charge a quantum to both buckets, or to none."""
     cdef Bucket* own = &gate_client(e, t).bucket
     cdef Bucket* total = &clients_at(e.clients, CLIENT_SERVER).bucket
-    cdef int64_t n = gate_size(own, total, t)
+    cdef int64_t n = gate_size(own, total, t, e.total_waiting)
     cdef Answer answer
     answer.refusal = REFUSED_NOT
     answer.wait_ns = bucket_take(own, n, e.now_ns)
@@ -129,6 +131,7 @@ cdef inline void gate_join_total(Engine* e, GateQueue* q) noexcept nogil:
     if q.total_queued:
         return
     q.total_queued = True
+    e.total_waiting += 1
     q.total_next = NULL
     if e.total_first == NULL:
         e.total_first = q
@@ -243,7 +246,9 @@ cdef inline void gate_wake_total(Engine* e) noexcept nogil:
                 return
         e.total_first = q.total_next
         q.total_queued = False
+        e.total_waiting -= 1
         if q.waiting == 0:
+            gate_count_queue(e, q, clients_at(e.clients, q.row), False)
             continue
         if answer.refusal == REFUSED_NOT:
             gate_join_total(e, q)

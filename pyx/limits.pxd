@@ -38,10 +38,14 @@ cdef enum:
     TRANSFER_TEXT_BYTES = 12288
     # Gathered by one SENDMSG.
     GATHER_MAX = 16
-    # Unparsed input that a connection keeps while it serves an earlier request. At the
-    # first bound it stops receiving; what had already arrived may reach the second.
+    # Unparsed input that a connection keeps while it serves an earlier request. At this
+    # bound it stops receiving.
+    PENDING_FIRST_BYTES = 4096
     PENDING_PAUSE_BYTES = 16384
-    PENDING_BYTES_MAX = 262144
+    # What has come by the time it stops: at most every receive buffer, by default 4 MiB.
+    PENDING_BYTES_MAX = 16777216
+    # Of all connections of an engine; the one that would pass it is cut.
+    PENDING_TOTAL_BYTES_MAX = 67108864
     # Input that is thrown away while waiting for the peer's FIN.
     LINGER_BYTES_MAX = 1048576
     # Slots beyond max_connections that only ever say 503.

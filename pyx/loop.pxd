@@ -25,7 +25,7 @@ from requests cimport conn_advance
 from resolve cimport on_open, on_read
 from ring cimport ring_enter, ring_exit, ring_init, ring_sqe
 from timers cimport timers_run
-from transmit cimport on_poll, on_send, on_splice
+from transmit cimport on_poll, on_send, on_splice, transmit_call_waiting
 from userdata cimport (
     userdata_generation, userdata_op, userdata_pack, userdata_slot,
 )
@@ -168,6 +168,7 @@ cdef inline int loop_once(Engine* e) noexcept nogil:
         receive_feed_starved(e)
     timers_run(e)
     loop_advance(e)
+    transmit_call_waiting(e)
     e.counters.loops += 1
     e.counters.cqes += n
     return 0
@@ -175,11 +176,10 @@ cdef inline int loop_once(Engine* e) noexcept nogil:
 
 cdef inline int loop_open(Engine* e) noexcept nogil:
     cdef int rc = ring_init(&e.ring, e.limits.sq_entries, e.limits.iowq_workers)
-    if rc < 0:
-        return rc
-    rc = recvbufs_init(
-        &e.recvbufs, &e.ring.uring, e.limits.receive_buffers,
-        e.limits.receive_buffer_bytes)
+    if rc == 0:
+        rc = recvbufs_init(
+            &e.recvbufs, &e.ring.uring, e.limits.receive_buffers,
+            e.limits.receive_buffer_bytes)
     if rc < 0:
         ring_exit(&e.ring)
     return rc
@@ -202,6 +202,8 @@ cdef inline int loop_run(Engine* e) noexcept nogil:
     while rc == 0 and not drain_complete(e):
         rc = loop_once(e)
     e.state = ENGINE_STOPPED
+    if rc == 0:
+        io_uring_submit(&e.ring.uring)  # void: the last CLOSEs
     accept_close(e)
     ring_exit(&e.ring)
     recvbufs_free(&e.recvbufs)

@@ -6,7 +6,7 @@ read holds none. A pipe never goes back with bytes in it: they would reach the n
 client.
 """
 
-from libc.errno cimport errno
+from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
@@ -109,6 +109,11 @@ cdef inline void pipes_give(Pipes* ps, int i) noexcept nogil:
     ps.used -= 1
 
 
+cdef inline bint pipe_ready(Pipe* p) noexcept nogil:
+    """Whether ``p`` can be used; one that could not be opened anew is tried again."""
+    return p.reader >= 0 or pipe_open(p, <uint32_t>p.bytes) == 0
+
+
 cdef inline void pipes_discard(Pipes* ps, Pipe* p, int64_t n) noexcept nogil:
     """Throw the ``n`` bytes in ``p`` away: only references to pages are dropped."""
     cdef ssize_t gone
@@ -116,9 +121,11 @@ cdef inline void pipes_discard(Pipes* ps, Pipe* p, int64_t n) noexcept nogil:
         gone = splice(
             p.reader, NULL, ps.devnull, NULL, <size_t>n,
             SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+        if gone < 0 and errno == EAGAIN:
+            return  # it is empty: a socket that failed had taken some before
         if gone <= 0:
             pipe_close(p)
-            pipe_open(p, <uint32_t>p.bytes)  # on failure: splice says EBADF
+            pipe_ready(p)  # void: whoever uses it next asks
             return
         n -= gone
 

@@ -1,7 +1,7 @@
 """Receive: completions of multishot RECV."""
 
 from libc.errno cimport ENOBUFS
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 
 from c_errno cimport ECANCELED
 from c_uring cimport IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE
@@ -13,7 +13,7 @@ from conn cimport (
     conn_pending, conn_should_pause,
 )
 from engine cimport Engine
-from limits cimport LINGER_BYTES_MAX
+from limits cimport LINGER_BYTES_MAX, PENDING_TOTAL_BYTES_MAX
 from recvbufs cimport recvbufs_at, recvbufs_return
 from requests cimport conn_feed
 
@@ -23,11 +23,15 @@ cdef inline void receive_keep(
 ) noexcept nogil:
     """Input for a later request: keep it, and stop receiving at the bound."""
     cdef bint first = c.pending == NULL
+    cdef uint32_t before = c.pending_cap
     if n == 0:
         return
-    if not conn_keep_pending(c, data, n):
+    if e.counters.pending_bytes + <int64_t>n > PENDING_TOTAL_BYTES_MAX or (
+            not conn_keep_pending(c, data, n)):
+        e.counters.pending_cut += 1
         conn_close(e, c)
         return
+    e.counters.pending_bytes += c.pending_cap - before
     if first:
         e.counters.pending += 1
     if conn_should_pause(c):

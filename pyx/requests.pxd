@@ -115,6 +115,8 @@ cdef inline void find_file(Engine* e, Conn* c) noexcept nogil:
     if f != NULL and f.state == FILE_FILLING:
         c.waiter_next = <Conn*>f.waiters
         f.waiters = c
+        # Not idle any more; this deadline is put off for as long as the disk takes.
+        conn_set_deadline(e, c, DEADLINE_HEADER, e.limits.header_timeout_ns)
 
 
 cdef inline bint wants_index(const Conn* c) noexcept nogil:

@@ -23,10 +23,11 @@ cdef inline bint peer_is_waited_for(const Conn* c) noexcept nogil:
 
 cdef inline void timeout_header(Engine* e, Conn* c) noexcept nogil:
     """408 where a request has begun, else only a close (RFC 9110 section 15.5.9)."""
-    e.counters.timeouts_header += 1
-    if c.file != NULL:
+    if c.file != NULL:  # it waits for our disk
         conn_set_deadline(e, c, DEADLINE_HEADER, e.limits.header_timeout_ns)
-    elif c.request != NULL and c.request.begun:
+        return
+    e.counters.timeouts_header += 1
+    if c.request != NULL and c.request.begun:
         respond_status(e, c, 408, c.client, True)
     else:
         conn_close(e, c)

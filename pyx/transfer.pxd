@@ -100,6 +100,7 @@ cdef inline void transfer_advance(Transfer* t, int64_t n) noexcept nogil:
         n -= left
         t.span += 1
         t.span_done = 0
+        t.hot_until = 0  # the next one may lie anywhere in the file
 
 
 cdef inline void transfer_gather(Transfer* t, int64_t most) noexcept nogil:

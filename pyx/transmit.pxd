@@ -20,13 +20,14 @@ from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn
 from counters cimport counters_first_byte
 from engine cimport (
     OP_POLL, OP_SEND, OP_SPLICE, Engine, conn_set_deadline, conn_userdata,
-    engine_run_soon,
+    engine_run_first, engine_run_soon,
 )
 from finish cimport conn_block_again, conn_response_done
 from gate cimport gate_pass, gate_return, gate_settle, gate_trim
 from limits cimport INLINE_SPLICE_BYTES
 from pipes cimport (
-    Pipe, pipes_discard, pipes_give, pipes_next_waiting, pipes_take, pipes_wait,
+    Pipe, pipe_ready, pipes_discard, pipes_give, pipes_next_waiting, pipes_take,
+    pipes_wait,
 )
 from residency cimport PAGE_BYTES, residency_hot
 from ring cimport ring_counted_sqe
@@ -99,26 +100,24 @@ cdef inline void transmit_memory(Engine* e, Conn* c, Transfer* t) noexcept nogil
 
 
 cdef inline int64_t splice_out(
-    int pipe, int fd, int64_t n, bint more, bint* full
+    int pipe, int fd, int64_t n, bint more, int* error
 ) noexcept nogil:
-    """Pipe to socket until ``n`` are moved or the socket is full; or -errno."""
+    """Pipe to socket until ``n`` are moved; returns how many were. ``error``: 0, or the
+    -errno that stopped it, -EAGAIN when the socket is full."""
     cdef unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK
     cdef int64_t moved = 0
     cdef ssize_t rc
     if more:
         flags |= SPLICE_F_MORE
-    full[0] = False
-    while moved < n:
+    error[0] = 0
+    while moved < n and error[0] == 0:
         rc = splice(pipe, NULL, fd, NULL, <size_t>(n - moved), flags)
         if rc > 0:
             moved += rc
         elif rc == 0:
-            return -EPIPE
-        elif errno == EAGAIN:
-            full[0] = True
-            return moved
+            error[0] = -EPIPE
         elif errno != EINTR:
-            return -errno
+            error[0] = -errno
     return moved
 
 
@@ -126,19 +125,18 @@ cdef inline void transmit_drain_pipe(
     Engine* e, Conn* c, Transfer* t, Pipe* pipe, int64_t n
 ) noexcept nogil:
     """``n`` bytes of the current span are in ``pipe``: offer them, drop the rest."""
-    cdef bint full
+    cdef int error
     cdef int64_t moved = splice_out(
-        pipe.reader, c.fd, n, t.granted_bytes > n, &full)
-    pipes_discard(&e.pipes, pipe, n - moved if moved > 0 else n)
-    if moved < 0:
-        conn_close(e, c)
-        return
+        pipe.reader, c.fd, n, t.granted_bytes > n, &error)
+    pipes_discard(&e.pipes, pipe, n - moved)
     if moved:
         e.counters.bytes_spliced += moved
         transmit_account(e, c, t, moved)
-    if transfer_left(t) == 0:
+    if error and error != -EAGAIN:
+        conn_close(e, c)
+    elif transfer_left(t) == 0:
         conn_response_done(e, c)
-    elif full:
+    elif error:
         t.window_bytes = max(SPLICE_WINDOW_MIN_BYTES, moved)
         transmit_poll(e, c, t)
     else:
@@ -152,7 +150,11 @@ cdef inline void transmit_hot(
     cdef Span* s = &t.spans[t.span]
     cdef int64_t offset = s.offset + t.span_done
     cdef Pipe* pipe = &e.pipes.scratch
-    cdef ssize_t filled = splice(
+    cdef ssize_t filled
+    if not pipe_ready(pipe):
+        conn_close(e, c)
+        return
+    filled = splice(
         t.file.fd, &offset, pipe.writer, NULL, <size_t>n,
         SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
     if filled <= 0 and (filled == 0 or errno not in (EAGAIN, EINTR)):
@@ -174,6 +176,11 @@ cdef inline void transmit_cold(
         gate_return(e, t)
         t.state = TRANSFER_QUEUED
         pipes_wait(&e.pipes, t)
+        return
+    if not pipe_ready(&e.pipes.items[t.pipe]):
+        pipes_give(&e.pipes, t.pipe)
+        t.pipe = -1
+        conn_close(e, c)
         return
     n = min(n, e.pipes.items[t.pipe].bytes)
     sqe = transmit_sqe(e, c, t, TRANSFER_FILLING)
@@ -240,6 +247,8 @@ cdef inline bint transmit_back(Engine* e, Conn* c) noexcept nogil:
 cdef inline void on_send(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Transfer* t = c.transfer
     if not transmit_back(e, c):
+        if res > 0:
+            gate_settle(e, t, res)  # sent and paid for, whoever has gone since
         conn_release(e, c)
         return
     if res < 0 and res != -EAGAIN and res != -EINTR:
@@ -269,6 +278,21 @@ cdef inline void transmit_pipe_back(Engine* e, int pipe) noexcept nogil:
     """``pipe`` is empty: return it, and let the next transfer that waits try."""
     cdef Transfer* next
     pipes_give(&e.pipes, pipe)
+    next = pipes_next_waiting(&e.pipes)
+    if next != NULL:  # before the one that had the pipe, or it would take it again
+        next.state = TRANSFER_READY
+        engine_run_first(e, <Conn*>next.conn)
+
+
+cdef inline void transmit_call_waiting(Engine* e) noexcept nogil:
+    """Once a loop: while a pipe is free, call the next that waits for one.
+
+    Whoever was called when a pipe came back may have left it free: its bytes were in
+    the page cache by then, its tokens were gone, or its client.
+    """
+    cdef Transfer* next
+    if e.pipes.free < 0:
+        return
     next = pipes_next_waiting(&e.pipes)
     if next != NULL:
         next.state = TRANSFER_READY

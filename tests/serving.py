@@ -30,6 +30,7 @@ BALANCED = (
     "transfers_parked",
     "pipes",
     "receive_buffers",
+    "pending_bytes",
     "sqes_in_flight",
 )
 

@@ -1,6 +1,7 @@
 """The command ``penstock``. Each verb imports what it needs when it runs, so that
 ``--help`` is quick."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from penstock import __version__
-from penstock.errors import EXIT_REFUSED, PenstockError
+from penstock.errors import EXIT_CRASHED, EXIT_REFUSED, PenstockError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 ADMIN_URL = "http://127.0.0.1:8080"
@@ -54,6 +55,8 @@ def run(arguments: list[str]) -> int:
         return _complain(EXIT_REFUSED, f"{' '.join(str(error).split())} {hint}")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except OSError as error:  # of our own output: everything else has words of its own
+        return _complain(EXIT_CRASHED, f"can not write: {error.strerror}")
     return code if isinstance(code, int) else 0
 
 
@@ -65,7 +68,7 @@ def _complain(code: int, *problems: str) -> int:
 
 @app.command
 def serve(
-    root: Annotated[Path | None, Parameter(show_default=False)] = None,
+    root: Annotated[str | None, Parameter(show_default=False)] = None,
     /,
     *,
     listen: Annotated[
@@ -83,7 +86,7 @@ def serve(
     ] = None,
     cpus: str | None = None,
     drain_timeout: str | None = None,
-    config: Path | None = None,
+    config: str | None = None,
 ) -> None:
     """Serve the folder ROOT until SIGTERM or Ctrl-C.
 
@@ -112,6 +115,7 @@ def serve(
     config
         TOML file; `penstock check-config FILE` checks one.
     """
+    _expect_signals()
     from penstock.loading import Source
     from penstock.serve import serve as run_server
 
@@ -125,11 +129,24 @@ def serve(
         "--cpus": cpus,
         "--drain-timeout": drain_timeout,
     }
-    run_server(Source(config, flags))
+    run_server(Source(_file(config, "--config"), flags))
+
+
+def _expect_signals() -> None:
+    """Until the supervisor takes over: nothing to reload yet, and nothing to drain."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+def _file(name: str | None, option: str) -> Path | None:
+    """An empty name, of a variable that is not set, would be the current folder."""
+    if name == "":
+        raise PenstockError(f"{option}: a path is a string that is not empty")
+    return None if name is None else Path(name)
 
 
 @app.command
-def check_config(file: Path, /) -> None:
+def check_config(file: str, /) -> None:
     """Check a configuration file; all problems are shown at once.
 
     Whether its folder, addresses and CPUs exist shows when it is served.
@@ -141,7 +158,7 @@ def check_config(file: Path, /) -> None:
     """
     from penstock.loading import Source
 
-    Source(file).load(root_needed=False)
+    Source(_file(file, "FILE")).load(root_needed=False)
     print(f"{file}: ok")
 
 

@@ -1,12 +1,15 @@
 """The names of clients: what is accepted, and which spellings mean the same one."""
 
-from ipaddress import IPv6Network, ip_address
+import re
+from ipaddress import IPv6Network, ip_address, ip_network
 
 MAX_CLIENT_ID_BYTES = 64  # the engine's own bound; a test holds them together
 # Label value of the metrics for all clients beyond the top ones. A client of this
 # name would make its series ambiguous.
 OTHER_CLIENTS = "other"
 _HOST_PREFIX_V6 = 64
+_LIKE_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:.*")
+_LIKE_NETWORK = re.compile(r"(?:[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)/[0-9]+")
 
 
 def check_client_id(client_id: str) -> str:
@@ -24,7 +27,26 @@ def check_client_id(client_id: str) -> str:
         raise ValueError("a client id has printable characters only")
     if client_id == OTHER_CLIENTS:
         raise ValueError(f"{OTHER_CLIENTS!r} is reserved for the metrics")
+    _check_address(client_id)
     return client_id
+
+
+def _check_address(client_id: str) -> None:
+    """Refuse what looks like an address and is none that a client can have."""
+    network = _LIKE_NETWORK.fullmatch(client_id)
+    try:
+        if network or _LIKE_ADDRESS.fullmatch(client_id):
+            prefix = ip_network(client_id, strict=False).prefixlen if network else 64
+        else:
+            return
+        version = ip_address(client_id.partition("/")[0]).version
+    except ValueError:
+        raise ValueError(f"{client_id!r} looks like an address, and is none") from None
+    if network and (version == 4 or prefix != _HOST_PREFIX_V6):
+        raise ValueError(
+            f"{client_id!r} is no client: an IPv4 address is one, and the /64 of an "
+            "IPv6 address"
+        )
 
 
 def canonical_client_id(client_id: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from penstock.clientids import check_client_id
 from penstock.errors import PenstockError
 from penstock.rates import format_rate, parse_rate
 
@@ -24,7 +25,9 @@ def set_limit(
     Raises:
         PenstockError: the rate is wrong, the server can not be reached or refuses.
     """
-    change = {"client_id": client_id, "target_bps": _rate(rate)}
+    change = {"client_id": _client(client_id), "target_bps": _rate(rate)}
+    if "://" not in admin_url:
+        admin_url = f"http://{admin_url}"
     headers = _authorization(token_file) if token_file else {}
     try:
         # Loopback by default: a proxy of the environment would not find the server.
@@ -38,7 +41,23 @@ def set_limit(
             f"{admin_url} does not answer ({error}): is penstock running there? "
             "--admin names another URL"
         ) from None
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise PenstockError(
+            f"the admin API refuses the token in {token_file}"
+            if token_file
+            else "the admin API needs its token: --token-file FILE"
+        )
     return _explain(response, admin_url)
+
+
+def _client(client_id: str) -> str:
+    try:
+        client_id.encode()
+        return check_client_id(client_id)
+    except UnicodeEncodeError:
+        raise PenstockError("CLIENT is not UTF-8") from None
+    except ValueError as error:
+        raise PenstockError(str(error)) from None
 
 
 def _rate(text: str) -> int:
@@ -73,8 +92,6 @@ def _explain(response: httpx.Response, admin_url: str) -> str:
         raise PenstockError(
             f"{admin_url} answers {response.status_code}, but not as penstock does"
         ) from None
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        raise PenstockError("the admin API needs its token: --token-file FILE")
     raise PenstockError(f"refused: {_reasons(detail)}")
 
 

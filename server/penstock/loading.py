@@ -1,5 +1,7 @@
 """From a TOML file and flags to checked settings, with all problems at once."""
 
+import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -98,8 +100,7 @@ def _lacks_root(data: dict[str, Any]) -> bool:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(CONFIG_BYTES_MAX + 1)
+        raw = _read_bounded(file)
     except OSError as error:
         raise PenstockError(f"{file}: can not be read: {error.strerror}") from None
     if len(raw) > CONFIG_BYTES_MAX:
@@ -109,5 +110,17 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise PenstockError(f"{file}: not UTF-8 (at line {line})") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers without end
         raise PenstockError(f"{file}: not TOML: {error}") from None
+
+
+def _read_bounded(file: Path) -> bytes:
+    """At most one byte more than ``CONFIG_BYTES_MAX``. Never blocks: a FIFO would."""
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise PenstockError(f"{file}: can not be read: it is not a regular file")
+        with os.fdopen(fd, "rb", closefd=False) as stream:
+            return stream.read(CONFIG_BYTES_MAX + 1)
+    finally:
+        os.close(fd)

@@ -45,6 +45,8 @@ ENGINE_METRICS = {
     "pipes": "Pipes in use",
     "pipes_limit": "Pipes that can be in use",
     "receive_buffers": "Receive buffers held by connections",
+    "pending_bytes": "Memory for requests that came before earlier ones were answered",
+    "pending_cut_total": "Connections closed: too much of that",
     "receive_buffers_limit": "Receive buffers that exist",
     "sqes_in_flight": "Submissions without a completion yet",
     "cache_entries": "Files in the open-file cache",

@@ -81,7 +81,10 @@ def _text(error: ErrorDetails) -> str:
 def _shown(error: ErrorDetails) -> str:
     if _SECRET_KEYS & set(error["loc"]):
         return "what is there"
-    text = repr(error["input"])
+    try:
+        text = repr(error["input"])
+    except ValueError:  # an integer with more digits than Python prints
+        return "a number that is far too large"
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
 
 

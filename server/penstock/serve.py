@@ -50,13 +50,17 @@ def serve(source: Source) -> None:
     limits = fit_descriptors(settings.limits, len(cpus), nofile)
     supervisor = _open(settings, control, cpus, limits.for_engine())
     _tell_of_descriptors(settings.limits, limits, nofile)
+    failure: PenstockError | None = None
     try:
         trio.run(supervisor.run)
     except* PenstockError as group:
-        raise _first(group) from None
+        failure = _first(group)
     except* Exception as group:
         log.exception("internal error", exc_info=group)
-        raise CrashError(f"internal error: {_leaf(group)!r}") from None
+        failure = failure or CrashError(f"internal error: {_leaf(group)!r}")
+    if failure is not None:
+        # Here, since Python 3.11.2 wraps what is raised within except* in a group.
+        raise failure
 
 
 def _client_table(settings: Settings) -> ClientTable:
@@ -146,7 +150,10 @@ def _engine(
 def announce(bound: list[Address], admin: Address) -> None:
     """The one line that scripts wait for."""
     urls = ", ".join(address.url for address in bound)
-    print(f"penstock: serving {urls} | admin {admin.url}", flush=True)
+    try:
+        print(f"penstock: serving {urls} | admin {admin.url}", flush=True)
+    except OSError as error:
+        log.warning("serving %s, but can not say so: %s", urls, error.strerror)
 
 
 def _leaf(group: BaseExceptionGroup[Exception]) -> Exception:

@@ -113,11 +113,15 @@ class Supervisor:
                 self._stop(signal.Signals(number).name)
 
     def _reload(self) -> None:
+        """Whatever goes wrong with it, the server goes on as it was."""
         problems: tuple[str, ...] = ()
         try:
             self._control.reload()
         except PenstockError as error:
             problems = error.problems
+        except Exception as error:
+            log.exception("internal error in a reload", exc_info=error)
+            problems = (f"internal error: {error!r}",)
         for problem in problems:
             log.error("configuration not reloaded: %s", problem)
 

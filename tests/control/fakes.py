@@ -180,9 +180,9 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         parse_errors_total transfers transfers_parked bytes_sent_total
         bytes_spliced_total grants_total parks_total first_byte_sum_ns
         timeouts_idle_total timeouts_header_total timeouts_write_total pipes
-        receive_buffers sqes_in_flight cache_entries cache_bytes cache_hits_total
-        cache_misses_total cache_evictions_total loops_total cqes_total
-        cq_overflows_total"""
+        receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
+        cache_bytes cache_hits_total cache_misses_total cache_evictions_total
+        loops_total cqes_total cq_overflows_total"""
     return {
         "index": index,
         "cpu": cpu,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,19 @@ def test_blank_lines_before_a_request_are_ignored(server: Server) -> None:
     with server.client() as client:
         client.send(b"\r\n\r\n" + request("/hello.txt"))
         assert client.read().body == HELLO
+
+
+def test_a_burst_of_pipelined_requests_is_answered_whole(server: Server) -> None:
+    """More than a connection is let to keep, all here before the first answer is."""
+    count = 20000
+    with server.client(timeout=20) as client:
+        sender = threading.Thread(
+            target=client.send, args=(request("/hello.txt", "HEAD") * count,)
+        )
+        sender.start()
+        for _ in range(count):
+            assert client.read("HEAD").status == 200
+        sender.join()
 
 
 def test_much_pipelined_input_is_held_back_and_then_served(server: Server) -> None:

