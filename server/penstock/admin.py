@@ -38,9 +38,17 @@ CLIENTS_PAGE_MAX = 1000
 _SCRAPES_AT_ONCE = 2  # each holds a whole exposition in memory
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Reason, "description": "The body is not JSON"},
+    408: {"model": Reason, "description": "The body did not come in time"},
     413: {"model": Reason, "description": "The body is too large"},
+    415: {"model": Reason, "description": "Content-Type is not application/json"},
     422: {"model": Refused, "description": "Refused; nothing has changed"},
     503: {"model": Reason, "description": "The client table is full"},
+}
+
+
+_GUARDED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Reason, "description": "The admin token is needed"},
+    403: {"model": Reason, "description": "Host or Origin is not the admin address"},
 }
 
 
@@ -51,6 +59,7 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        responses=_GUARDED,
     )
     app.add_middleware(Guard, control=control)
     app.add_exception_handler(RequestValidationError, _explain)

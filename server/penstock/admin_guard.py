@@ -2,6 +2,9 @@
 
 - On a loopback address: the Host field must name it. Otherwise a web page could reach
   the port through the user's browser by DNS rebinding.
+- A web page gets nothing, and changes nothing: an Origin field (RFC 6454) must be the
+  admin address itself, and a body must say that it is JSON, which a page can not do
+  without asking first.
 - With a configured token: ``Authorization: Bearer`` (RFC 6750), except for /healthz.
 - A body is small and comes in time.
 """
@@ -33,7 +36,7 @@ class Guard:
         if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(Headers(scope=scope))
+        refusal = self._refusal(Headers(scope=scope), scope["method"])
         if refusal is not None:
             await _refuse(send, *refusal)
             return
@@ -43,15 +46,20 @@ class Guard:
         else:
             await _refuse(send, *body)
 
-    def _refusal(self, headers: Headers) -> tuple[int, str] | None:
+    def _refusal(self, headers: Headers, method: str) -> tuple[int, str] | None:
         admin = self._control.settings.admin
         host = headers.get("host", "")
         if admin.listen.is_loopback and not _is_loopback_host(host):
             return 403, "this Host is not the admin address: use 127.0.0.1 or localhost"
+        origin = headers.get("origin")
+        if origin is not None and origin != f"http://{host}":
+            return 403, "requests of web pages from elsewhere are refused (Origin)"
         expected = admin.token_sha256
-        if expected is None or _has_token(headers.get("authorization", ""), expected):
-            return None
-        return 401, "the admin token is needed: Authorization: Bearer TOKEN"
+        if expected and not _has_token(headers.get("authorization", ""), expected):
+            return 401, "the admin token is needed: Authorization: Bearer TOKEN"
+        if method == "POST" and not _is_json(headers.get("content-type", "")):
+            return 415, "a body is JSON: send Content-Type: application/json"
+        return None
 
 
 class _Replay:
@@ -73,6 +81,10 @@ def _has_token(authorization: str, expected: bytes) -> bool:
     scheme, _, token = authorization.partition(" ")
     given = sha256(token.strip().encode("latin-1", "replace")).digest()
     return scheme.lower() == "bearer" and hmac.compare_digest(given, expected)
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _is_loopback_host(host: str) -> bool:

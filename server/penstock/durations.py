@@ -13,7 +13,7 @@ _NS_OF_UNIT = {
     "h": 3600 * SECOND_NS,
 }
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?) ?([a-z]*)")
-_EXAMPLES = "write it like 10s, 500ms, 2m or 1h (a bare number is seconds)"
+DURATION_EXAMPLES = "write it like 10s, 500ms, 2m or 1h (a bare number is seconds)"
 
 
 def parse_duration(text: str) -> int:
@@ -24,10 +24,10 @@ def parse_duration(text: str) -> int:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None or match[2] not in _NS_OF_UNIT:
-        raise ValueError(f"{text!r} is not understood; {_EXAMPLES}")
+        raise ValueError(f"{text!r} is not understood; {DURATION_EXAMPLES}")
     value = Fraction(match[1]) * _NS_OF_UNIT[match[2]]
     if value.denominator != 1:
-        raise ValueError(f"{text!r} is finer than a nanosecond; {_EXAMPLES}")
+        raise ValueError(f"{text!r} is finer than a nanosecond; {DURATION_EXAMPLES}")
     return int(value)
 
 

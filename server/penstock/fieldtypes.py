@@ -11,8 +11,20 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PlainSerializer
 
 from penstock.addresses import Address, parse_address
-from penstock.durations import SECOND_NS, format_duration, parse_duration
-from penstock.rates import check_rate, format_rate, parse_rate, parse_size
+from penstock.durations import (
+    DURATION_EXAMPLES,
+    SECOND_NS,
+    format_duration,
+    parse_duration,
+)
+from penstock.rates import (
+    RATE_EXAMPLES,
+    SIZE_EXAMPLES,
+    check_rate,
+    format_rate,
+    parse_rate,
+    parse_size,
+)
 
 CPU_MAX = 8191  # Linux' largest NR_CPUS on x86-64, minus one
 _SHA256_BYTES = 32
@@ -30,23 +42,32 @@ def between(low: int, high: int, show: Callable[[int], str] = str) -> AfterValid
 
 
 def _reader(
-    parse: Callable[[str], int], number: Callable[[int], int], kind: str
+    parse: Callable[[str], int], number: Callable[[int], int], kind: str, examples: str
 ) -> Callable[[object], int]:
     def read(value: object) -> int:
         if isinstance(value, str):
             return parse(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return number(value)
-        raise ValueError(f"{value!r} is not a {kind}")
+        raise ValueError(f"{spelled(value)} is not a {kind}; {examples}")
 
     return read
+
+
+def spelled(value: object) -> str:
+    """As the file would spell it, or nearly so."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str | list | dict) else str(value)
 
 
 def _seconds(value: object) -> int:
     return parse_duration(repr(value)) if isinstance(value, float) else _whole(value)
 
 
-_whole = _reader(parse_duration, lambda seconds: seconds * SECOND_NS, "duration")
+_whole = _reader(
+    parse_duration, lambda seconds: seconds * SECOND_NS, "duration", DURATION_EXAMPLES
+)
 
 
 def _cpus(value: object) -> object:
@@ -63,6 +84,8 @@ def _cpus(value: object) -> object:
         low, high = int(first), int(last or first)
         if max(low, high) > CPU_MAX:
             raise ValueError(f"CPUs end at {CPU_MAX}")
+        if low > high:
+            raise ValueError(f"{part.strip()!r} has no CPU: write the lower one first")
         cpus.extend(range(low, high + 1))
     return tuple(cpus)
 
@@ -76,7 +99,7 @@ def _address(value: object) -> Address:
 def _path(value: object) -> Path:
     if isinstance(value, str | Path) and str(value) and "\0" not in str(value):
         return Path(value)
-    raise ValueError("a path is a string that is not empty")
+    raise ValueError("a path is a string that is not empty and has no NUL")
 
 
 def _digest(value: object) -> bytes:
@@ -94,17 +117,24 @@ def _digest(value: object) -> bytes:
     return digest
 
 
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _listed(example: str) -> BeforeValidator:
+    def read(value: object) -> object:
+        if isinstance(value, list):
+            return tuple(value)
+        if isinstance(value, tuple):
+            return value
+        raise ValueError(f"must be a list, like [{example}]")
+
+    return BeforeValidator(read)
 
 
 Count = Annotated[int, Field(strict=True)]
 Rate = Annotated[
     int,
-    BeforeValidator(_reader(parse_rate, check_rate, "rate")),
+    BeforeValidator(_reader(parse_rate, check_rate, "rate", RATE_EXAMPLES)),
     PlainSerializer(format_rate, return_type=str),
 ]
-Size = Annotated[int, BeforeValidator(_reader(parse_size, int, "size"))]
+Size = Annotated[int, BeforeValidator(_reader(parse_size, int, "size", SIZE_EXAMPLES))]
 Duration = Annotated[
     int,
     BeforeValidator(_seconds),
@@ -116,7 +146,7 @@ ListenAddress = Annotated[
     BeforeValidator(_address),
     PlainSerializer(str, return_type=str),
 ]
-ListenAddresses = Annotated[tuple[ListenAddress, ...], BeforeValidator(_as_tuple)]
+ListenAddresses = Annotated[tuple[ListenAddress, ...], _listed('"127.0.0.1:8000"')]
 Folder = Annotated[InstanceOf[Path], BeforeValidator(_path), PlainSerializer(str)]
 Digest = Annotated[bytes, BeforeValidator(_digest)]
-Digests = Annotated[tuple[Digest, ...], BeforeValidator(_as_tuple)]
+Digests = Annotated[tuple[Digest, ...], _listed('"64 hexadecimal digits"')]

@@ -15,6 +15,7 @@ from penstock.problems import (
     NO_ROOT,
     Key,
     Problem,
+    duplicate_clients,
     duplicate_tokens,
     from_validation,
 )
@@ -53,7 +54,7 @@ class Source:
             PenstockError: one problem per line, each with its key or flag.
         """
         data = self._merge(_read_toml(self.file) if self.file else {})
-        problems = duplicate_tokens(data)
+        problems = duplicate_tokens(data) + duplicate_clients(data)
         settings: Settings | None = None
         try:
             settings = Settings.model_validate(data)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from penstock.clientids import canonical_client_id
 from penstock.settings import Client, Settings
 
 Key = tuple[int | str, ...]
@@ -53,14 +54,32 @@ def duplicate_tokens(data: dict[str, Any]) -> list[Problem]:
     return problems
 
 
+def duplicate_clients(data: dict[str, Any]) -> list[Problem]:
+    """Ids that mean one client, like two addresses of one /64; in the raw data, too."""
+    clients = data.get("clients")
+    seen: dict[str, str] = {}
+    problems = []
+    for client_id in clients if isinstance(clients, dict) else ():
+        other = seen.setdefault(canonical_client_id(client_id), client_id)
+        if other != client_id:
+            text = f"is the same client as clients.{_word(other)}"
+            problems.append(Problem(("clients", client_id), text))
+    return problems
+
+
 def _key(loc: Sequence[int | str]) -> Key:
     """pydantic marks an error in a mapping's key by a final ``[key]``."""
     return tuple(part for part in loc if part != "[key]")
 
 
 def _dotted(key: Key) -> str:
-    words = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in key]
+    words = [f"[{p}]" if isinstance(p, int) else f".{_word(p)}" for p in key]
     return "".join(words).removeprefix(".")
+
+
+def _word(part: str) -> str:
+    """What a terminal would obey is shown, not sent."""
+    return part if part.isprintable() else repr(part)
 
 
 def _text(error: ErrorDetails) -> str:

@@ -28,7 +28,7 @@ def choose_cpus(wanted: Sequence[int] | None) -> list[int]:
     missing = [str(cpu) for cpu in wanted or () if cpu not in usable]
     if missing:
         raise PenstockError(
-            f"this process may not use CPU {', '.join(missing)}; "
+            f"--cpus, server.cpus: this process may not use CPU {', '.join(missing)}; "
             f"possible are {','.join(map(str, usable))}"
         )
     return list(wanted or usable)

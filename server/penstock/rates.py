@@ -17,8 +17,8 @@ _BYTES_OF_UNIT = {f"{p}B": Fraction(n) for p, n in _PREFIXES.items()} | {
 }
 # 18 digits hold every accepted value; the bound keeps hostile numbers cheap.
 _QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]*)")
-_RATE_EXAMPLES = "write it like 5MB/s, 40Mbit/s or 5242880 (bytes per second)"
-_SIZE_EXAMPLES = "write it like 64KiB, 1MB or 65536 (bytes)"
+RATE_EXAMPLES = "write it like 5MB/s, 40Mbit/s or 5242880 (bytes per second)"
+SIZE_EXAMPLES = "write it like 64KiB, 1MB or 65536 (bytes)"
 
 
 def parse_rate(text: str) -> int:
@@ -28,7 +28,7 @@ def parse_rate(text: str) -> int:
         ValueError: not a rate; the message shows valid ones.
     """
     quantity = text.strip().removesuffix("/s")
-    return check_rate(_parse_quantity(quantity, text, _RATE_EXAMPLES))
+    return check_rate(_parse_quantity(quantity, text, RATE_EXAMPLES))
 
 
 def check_rate(rate_bps: int) -> int:
@@ -40,7 +40,7 @@ def check_rate(rate_bps: int) -> int:
     if not 1 <= rate_bps <= MAX_RATE_BPS:
         raise ValueError(
             f"{rate_bps} bytes per second is not from 1 to {MAX_RATE_BPS}; "
-            f"{_RATE_EXAMPLES}"
+            f"{RATE_EXAMPLES}"
         )
     return rate_bps
 
@@ -51,7 +51,7 @@ def parse_size(text: str) -> int:
     Raises:
         ValueError: not a size; the message shows valid ones.
     """
-    return _parse_quantity(text.strip(), text, _SIZE_EXAMPLES)
+    return _parse_quantity(text.strip(), text, SIZE_EXAMPLES)
 
 
 def format_rate(rate_bps: int) -> str:

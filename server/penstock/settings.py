@@ -15,9 +15,10 @@ from pydantic import (
 )
 
 from penstock.addresses import Address, parse_address
-from penstock.clientids import canonical_client_id, check_client_id
+from penstock.clientids import check_client_id
 from penstock.durations import SECOND_NS, format_duration
 from penstock.fieldtypes import (
+    CPU_MAX,
     Count,
     Cpus,
     Digest,
@@ -71,6 +72,8 @@ class Server(Section):
             return None
         if not 1 <= len(value) <= ENGINES_MAX:
             raise ValueError(f"1 to {ENGINES_MAX} CPUs are possible")
+        if wrong := [cpu for cpu in value if not 0 <= cpu <= CPU_MAX]:
+            raise ValueError(f"{wrong[0]} is no CPU: they are 0 to {CPU_MAX}")
         if len(set(value)) != len(value):
             raise ValueError("each CPU can be listed once: it gets one engine")
         return value
@@ -114,20 +117,23 @@ ClientId = Annotated[str, AfterValidator(check_client_id)]
 
 class Settings(Section):
     server: Server = Field(default_factory=lambda: Server.model_validate({}))
-    admin: Admin = Field(default_factory=lambda: Admin.model_validate({}))
+    admin: Admin = Field(
+        default_factory=lambda: Admin.model_validate({}), validate_default=True
+    )
     shaping: Shaping = Field(default_factory=lambda: Shaping.model_validate({}))
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
     telemetry: Telemetry = Field(default_factory=lambda: Telemetry.model_validate({}))
     clients: dict[ClientId, Client] = Field(default_factory=dict)
 
-    @field_validator("clients")
+    @field_validator("admin")
     @classmethod
-    def _clients_once(cls, value: dict[str, Client]) -> dict[str, Client]:
-        seen: dict[str, str] = {}
-        for client_id in value:
-            other = seen.setdefault(canonical_client_id(client_id), client_id)
-            if other != client_id:
-                raise ValueError(f"{other!r} and {client_id!r} are the same client")
+    def _one_port_each(cls, value: Admin, info: ValidationInfo) -> Admin:
+        server = info.data.get("server")
+        if server and value.listen.port and value.listen in server.listen:
+            raise ValueError(
+                f"{value.listen} is in server.listen, too: downloads and the admin API "
+                "need a port each"
+            )
         return value
 
     def client_list(self) -> list[tuple[str, int | None, tuple[bytes, ...]]]:

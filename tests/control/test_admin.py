@@ -135,10 +135,29 @@ async def test_a_form_of_a_foreign_page_can_not_set_a_limit(
     make_control: MakeControl, clients: FakeClients
 ) -> None:
     body = '{"client_id":"a","target_bps":5}'
-    for content_type in ("text/plain", "application/x-www-form-urlencoded"):
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", ""):
         answer = await post(make_control(), body, **{"content-type": content_type})
-        assert answer.status_code == 422
+        assert answer.status_code == 415
+        assert "send Content-Type: application/json" in answer.json()["detail"]
     assert clients.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1:8080", 200),
+        ("http://127.0.0.1:9999", 403),
+        ("http://evil.example", 403),
+        ("null", 403),
+    ],
+)
+async def test_a_page_from_elsewhere_can_not_set_a_limit(
+    make_control: MakeControl, clients: FakeClients, origin: str, status: int
+) -> None:
+    fields = {"host": "127.0.0.1:8080", "origin": origin}
+    answer = await post(make_control(), '{"client_id":"a","target_bps":5}', **fields)
+    assert answer.status_code == status
+    assert bool(clients.rows) is (status == 200)
 
 
 async def test_a_full_table_is_503_and_changes_nothing(
@@ -160,6 +179,7 @@ async def test_a_body_is_bounded_whether_or_not_its_size_is_announced(
             yield b" " * 1024
 
     async with api(make_control()) as client:
+        client.headers["content-type"] = "application/json"
         fits = await client.post("/config", content=b"5" + b" " * (BODY_BYTES_MAX - 1))
         announced = await client.post("/config", content=b" " * (BODY_BYTES_MAX + 1))
         chunked = await client.post("/config", content=chunks())

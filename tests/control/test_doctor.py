@@ -34,6 +34,7 @@ def facts(error: int = 0, **changed: Any) -> Facts:
         "seccomp": 0,
         "nofile": None,
         "memlock_bytes": None,
+        "cpus": 4,
         "available": ["reno", "cubic"],
         "allowed": ["reno", "cubic"],
     }
@@ -136,6 +137,7 @@ def test_provided_buffers_are_required() -> None:
         ({"nofile": 4096}, "open files", Verdict.ADVICE),
         ({"nofile": 256}, "open files", Verdict.MISSING),
         ({"memlock_bytes": 8 << 20}, "locked memory", Verdict.OK),
+        ({"memlock_bytes": 8 << 20, "cpus": 64}, "locked memory", Verdict.ADVICE),
         ({"memlock_bytes": 65536}, "locked memory", Verdict.ADVICE),
         ({"allowed": ["reno"]}, "congestion controls", Verdict.ADVICE),
     ],

@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +29,12 @@ WAIT_S = 30
 CPU = str(min(os.sched_getaffinity(0)))
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, before: Sequence[str] = (), stdout: Any = subprocess.PIPE
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "penstock", "serve", *map(str, arguments)],
-        stdout=subprocess.PIPE,
+        [*before, sys.executable, "-m", "penstock", "serve", *map(str, arguments)],
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(penstock.__file__).parents[1],
@@ -151,6 +155,78 @@ def test_a_root_that_can_not_be_served_is_one_line(root: Path) -> None:
     for wrong in (root / "missing", root / "a.txt"):
         assert f"{wrong}: can not be served" in refusal(wrong)
     assert "no folder to serve" in refusal()
+
+
+def test_an_engine_that_can_not_start_is_one_line_that_names_the_remedy(
+    root: Path,
+) -> None:
+    """Where rings count as locked memory (Linux 6.14), and this limit binds root, too."""
+    poor = ["prlimit", "--memlock=16384:16384"]
+    if os.geteuid() == 0:
+        poor += ["setpriv", "--bounding-set=-ipc_lock"]
+    ports = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cpus", CPU)
+    process = start(root, *ports, before=poor)
+    assert process.stdout is not None
+    if process.stdout.readline():
+        process.kill()
+        process.communicate()
+        pytest.skip("this kernel does not count rings as locked memory")
+    _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 2
+    assert err.startswith(
+        "penstock: error: engine 0: no memory for the ring: raise the"
+    )
+    assert len(err.splitlines()) == 1
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    assert "ROOT: a path is a string that is not empty" in refusal("")
+    assert "--config: a path is a string that is not empty" in refusal("--config", "")
+
+
+def test_output_that_can_not_be_written_is_no_traceback(root: Path) -> None:
+    ports = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cpus", CPU)
+    with Path("/dev/full").open("w") as full:
+        process = start(root, *ports, stdout=full)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        while "can not say so" not in line:
+            assert line, "it ended"
+            line = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+def test_a_reload_can_not_end_the_server(server: Server, tmp_path: Path) -> None:
+    config = tmp_path / "penstock.toml"
+    for wrong in (f"[shaping]\nclient_rate = {'9' * 5000}", None):
+        config.unlink()
+        config.write_text(wrong) if wrong else os.mkfifo(config)
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.stderr is not None
+        line = server.process.stderr.readline()
+        while "configuration not reloaded" not in line:
+            assert line, "it ended"
+            line = server.process.stderr.readline()
+        assert server.get(0, "/a.txt") == b"hello\n"
+    assert server.end()[0] == 0
+
+
+def test_signals_while_it_starts_end_it_quietly(root: Path) -> None:
+    ports = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cpus", CPU)
+    for number, code in ((signal.SIGHUP, None), (signal.SIGTERM, 0)):
+        process = start(root, *ports)
+        time.sleep(0.35)  # the commands are there, the server is not yet
+        process.send_signal(number)
+        assert process.stdout is not None
+        if code is None:
+            assert process.stdout.readline().startswith("penstock: serving")
+            process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 0
+        assert "Traceback" not in err
 
 
 def test_a_cpu_that_is_not_there_is_one_line(root: Path) -> None:
