@@ -83,9 +83,9 @@ cdef inline int64_t gate_quantum(const Bucket* b, int64_t want) noexcept nogil:
 cdef inline int64_t gate_size(
     const Bucket* own, const Bucket* total, const Transfer* t, uint32_t waiting
 ) noexcept nogil:
-    """Bytes of the next grant. The more clients wait for the total rate, the smaller, so
-    that each has its turn soon. A transfer's first is small where anything is limited:
-    many that begin at once all see their first byte soon."""
+    """Bytes of the next grant. The more clients wait for the total rate, the smaller,
+    so that each has its turn soon. A transfer's first is small where anything is
+    limited: many that begin at once all see their first byte soon."""
     cdef int64_t n = gate_quantum(own, transfer_left(t))
     n = min(n, max(gate_quantum(total, n) // (1 + waiting), BUCKET_QUANTUM_MIN_BYTES))
     if t.moved_bytes or n <= BUCKET_QUANTUM_MIN_BYTES:

@@ -42,7 +42,7 @@ cdef enum:
     # bound it stops receiving.
     PENDING_FIRST_BYTES = 4096
     PENDING_PAUSE_BYTES = 16384
-    # What has come by the time it stops: at most every receive buffer, by default 4 MiB.
+    # What has come by the time it stops: at most every receive buffer (default: 4 MiB).
     PENDING_BYTES_MAX = 16777216
     # Of all connections of an engine; the one that would pass it is cut.
     PENDING_TOTAL_BYTES_MAX = 67108864

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -22,8 +23,16 @@ def need(tool: str) -> str:
 
 
 def run(*command: str, cwd: Path) -> str:
+    # The sanitizers' runtime is for our process; curl hangs with it.
+    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout

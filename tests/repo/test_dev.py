@@ -12,7 +12,7 @@ TOOLS = (
     "awk cat chmod cksum dirname env find flock grep head id mkdir mv readlink rm "
     "sort tr"
 ).split()
-VERBS = ("serve", "test", "build", "lint", "bench", "doctor", "help")
+VERBS = ("serve", "test", "build", "lint", "bench", "doctor", "penstock", "help")
 
 
 def dev(
