@@ -38,6 +38,7 @@ cdef struct Transfer:
     int64_t span_done      # bytes of the current span that were moved
     int64_t window_bytes   # what an inline splice tries to move at once
     int64_t hot_until      # offset up to which the file is in the page cache
+    int64_t hot_ns         # when that was asked
     int64_t started_ns     # the request was complete
     uint32_t client        # row in the client table
     uint32_t span          # the current one
@@ -61,7 +62,7 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.image = NULL
     t.total_bytes = t.moved_bytes = t.granted_bytes = t.span_done = 0
     t.window_bytes = INLINE_SPLICE_BYTES
-    t.hot_until = t.started_ns = 0
+    t.hot_until = t.hot_ns = t.started_ns = 0
     t.client = t.span = t.spans_n = 0
     t.status = 0
     t.state = TRANSFER_READY

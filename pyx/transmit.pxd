@@ -46,9 +46,12 @@ cdef extern from *:
     #define SPLICE_WINDOW_MIN_BYTES INT64_C(65536)
     /* How far ahead residency is asked for: a stale answer costs one blocked loop. */
     #define HOT_WINDOW_BYTES INT64_C(4194304)
+    /* And how long the answer is believed: a parked transfer comes back later. */
+    #define HOT_BELIEVED_NS INT64_C(100000000)
     """
     const int64_t SPLICE_WINDOW_MIN_BYTES
     const int64_t HOT_WINDOW_BYTES
+    const int64_t HOT_BELIEVED_NS
 
 
 cdef inline void transmit_account(
@@ -190,14 +193,17 @@ cdef inline void transmit_cold(
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SPLICE))
 
 
-cdef inline bint transmit_is_hot(Transfer* t, int64_t offset, int64_t n) noexcept nogil:
+cdef inline bint transmit_is_hot(
+    const Engine* e, Transfer* t, int64_t offset, int64_t n
+) noexcept nogil:
     """Asks for a longer stretch than the next piece, so as to ask seldom."""
     cdef int64_t ahead
-    if offset + n <= t.hot_until:
+    if offset + n <= t.hot_until and e.now_ns - t.hot_ns < HOT_BELIEVED_NS:
         return True
     ahead = min(HOT_WINDOW_BYTES, t.file.size - offset)
     if ahead > n and residency_hot(t.file.fd, offset, ahead):
         t.hot_until = offset + ahead
+        t.hot_ns = e.now_ns
         return True
     return residency_hot(t.file.fd, offset, n)
 
@@ -215,7 +221,7 @@ cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     if not t.nonblocking:
         fcntl(c.fd, F_SETFL, O_NONBLOCK)
         t.nonblocking = True
-    if transmit_is_hot(t, offset, n):
+    if transmit_is_hot(e, t, offset, n):
         transmit_hot(e, c, t, n)
     else:
         transmit_cold(e, c, t, n)
