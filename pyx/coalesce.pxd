@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t, uint32_t
 
 
 cdef enum:
-    COALESCE_WAIT_NS = 50000
-    COALESCE_MOST = 32
+    COALESCE_WAIT_NS = 100000
+    COALESCE_MOST = 64
 
 cdef struct Coalesce:
     uint32_t want     # completions to wait for, at least 1
