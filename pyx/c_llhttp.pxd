@@ -45,6 +45,7 @@ cdef extern from "llhttp.h" nogil:
         HPE_USER
         HPE_INVALID_METHOD
         HPE_INVALID_VERSION
+        F_CONNECTION_CLOSE
         F_CHUNKED
         F_CONTENT_LENGTH
 

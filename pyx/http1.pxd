@@ -92,6 +92,7 @@ cdef inline int http1_on_head(llhttp_t* p) noexcept nogil:
     # Upgrades are not offered, so the message is an ordinary one (RFC 9110 7.8).
     p.upgrade = 0
     r.keep_alive = llhttp_should_keep_alive(p) != 0
+    r.head_done = True
     status = http1_judge_head(p, r)
     if status:
         request_refuse(r, status)
@@ -109,6 +110,9 @@ cdef inline int http1_on_body(llhttp_t* p, const char* s, size_t n) noexcept nog
 
 
 cdef inline int http1_on_complete(llhttp_t* p) noexcept nogil:
+    # llhttp reads Connection in trailers, too, and would refuse the next message.
+    if http1_request(p).keep_alive:
+        p.flags &= ~F_CONNECTION_CLOSE
     return HPE_PAUSED
 
 

@@ -49,6 +49,7 @@ cdef struct Request:
     uint8_t name_n                 # of the current name; FIELD_NAME_BYTES: too long
     bint in_value
     bint begun                     # a first byte was seen
+    bint head_done                 # fields from here on are trailers
     bint chunked
     bint keep_alive
     bint http_1_0
@@ -75,7 +76,8 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.path_n = 0
     r.status = r.repeated = 0
     r.method = r.field = r.name_n = 0
-    r.in_value = r.begun = r.chunked = r.keep_alive = r.http_1_0 = False
+    r.in_value = r.begun = r.head_done = False
+    r.chunked = r.keep_alive = r.http_1_0 = False
     r.index_tried = r.trailing_slash = False
 
 
@@ -172,10 +174,18 @@ cdef inline bint request_add_name(Request* r, const char* s, size_t n) noexcept 
     return request_count_header(r, n)
 
 
+cdef inline uint8_t request_which_field(const Request* r) noexcept nogil:
+    """Trailers are counted and dropped: merged into the head they would change what a
+    recipient that drops them sees (RFC 9110 section 6.5.1)."""
+    if r.head_done or r.name_n == FIELD_NAME_BYTES:
+        return FIELD_OTHER
+    return field_lookup(r)
+
+
 cdef inline bint request_begin_value(Request* r) noexcept nogil:
     cdef Text* known
     r.in_value = True
-    r.field = FIELD_OTHER if r.name_n == FIELD_NAME_BYTES else field_lookup(r)
+    r.field = request_which_field(r)
     r.value_at = r.arena_n
     if r.field == FIELD_OTHER:
         return True

@@ -108,6 +108,34 @@ def test_bodies_are_counted_and_thrown_away() -> None:
         assert head["body_bytes"] == 5
 
 
+TRAILERS = (
+    b"Range: bytes=0-1",
+    b'If-None-Match: "a"',
+    b"Authorization: Bearer other",
+    b"Host: other",
+    b"Connection: close",
+    b"Content-Length: 5",
+    b"Upgrade: h2c\r\nConnection: upgrade",
+)
+
+
+@pytest.mark.parametrize("trailer", TRAILERS)
+def test_trailers_change_nothing_however_they_are_cut(trailer: bytes) -> None:
+    stream = CHUNKED[:-2] + trailer + b"\r\n\r\n"
+    plain, _ = parse_all(_testing.Parser(), [CHUNKED + SIMPLE])
+    for at in range(1, len(stream)):
+        pieces = [stream[:at], stream[at:] + SIMPLE]
+        with_trailer, after = parse_all(_testing.Parser(), pieces)
+        assert with_trailer == plain
+        assert (after["target"], after["status"]) == (b"/a", 0)
+
+
+def test_trailers_count_against_the_limits_of_the_head() -> None:
+    stream = CHUNKED[:-2] + b"A: b\r\n" * 9 + b"\r\n"
+    (head,) = parse_all(_testing.Parser(headers=10), [stream])
+    assert head["status"] == 431
+
+
 REFUSED = {
     b"GET /a HTTP/1.1\r\n\r\n": 400,  # no Host
     b"GET /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n": 400,
@@ -134,6 +162,7 @@ REFUSED = {
     b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
     b"Expect: 100-continue\r\n\r\n": 405,
     b"GET /a HTTP/1.1\r\nHost: a\r\nExpect: magic\r\n\r\n": 417,
+    CHUNKED[:-2] + b"Transfer-Encoding: chunked\r\n\r\n": 400,
 }
 
 
