@@ -9,8 +9,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t
 from c_llhttp cimport *
 from limits cimport Limits
 from request cimport (
-    FIELD_EXPECT, FIELD_HOST, Request, request_add_name, request_add_target,
-    request_add_value, request_end_value, request_refuse, request_reset,
+    FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request, request_add_name,
+    request_add_target, request_add_value, request_end_value, request_refuse,
+    request_reset,
 )
 from text cimport Text, text_is_ci
 
@@ -63,8 +64,25 @@ cdef inline bint http1_has_body(const Request* r) noexcept nogil:
     return r.chunked or r.content_length > 0
 
 
+cdef inline uint16_t http1_judge_coding(const Request* r) noexcept nogil:
+    """0 when the body is framed by ``chunked`` alone, or by its length.
+
+    llhttp is content when the last coding is chunked, and takes an empty field for
+    none. 400 where a peer may see another end of the message (RFC 9112 sections 6.1 and
+    6.3), 501 for codings that nobody decodes here.
+    """
+    cdef Text coding = r.fields[FIELD_TRANSFER_ENCODING]
+    cdef bint twice = (r.repeated & (1 << FIELD_TRANSFER_ENCODING)) != 0
+    if coding.at == NULL:
+        return 0
+    if r.http_1_0 or twice or r.content_length >= 0 or not r.chunked:
+        return 400
+    return 0 if text_is_ci(coding, b"chunked", 7) else 501
+
+
 cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
     """0, or the status that ends the connection: what may come next is unknown."""
+    cdef uint16_t status
     cdef bint twice = (r.repeated & (1 << FIELD_HOST)) != 0
     if p.http_major != 1:
         return 505
@@ -72,6 +90,9 @@ cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
         return 400  # RFC 9112 section 3.2
     if p.method == HTTP_CONNECT:
         return 501
+    status = http1_judge_coding(r)
+    if status:
+        return status
     if r.content_length > r.limits.max_body_bytes:
         return 413
     if r.fields[FIELD_EXPECT].at != NULL:

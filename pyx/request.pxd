@@ -22,6 +22,7 @@ cdef enum:  # Field
     FIELD_IF_UNMODIFIED_SINCE
     FIELD_AUTHORIZATION
     FIELD_EXPECT
+    FIELD_TRANSFER_ENCODING
     FIELD_COUNT
 
 cdef enum:
@@ -112,8 +113,11 @@ cdef inline uint8_t field_lookup(const Request* r) noexcept nogil:
             return FIELD_AUTHORIZATION
         if field_named(r, b"if-none-match", 13):
             return FIELD_IF_NONE_MATCH
-    if n == 17 and field_named(r, b"if-modified-since", 17):
-        return FIELD_IF_MODIFIED_SINCE
+    if n == 17:
+        if field_named(r, b"if-modified-since", 17):
+            return FIELD_IF_MODIFIED_SINCE
+        if field_named(r, b"transfer-encoding", 17):
+            return FIELD_TRANSFER_ENCODING
     if n == 19 and field_named(r, b"if-unmodified-since", 19):
         return FIELD_IF_UNMODIFIED_SINCE
     return FIELD_OTHER
