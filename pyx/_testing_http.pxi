@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from authority cimport authority_is_valid
 from conditions cimport (
     Conditions, Validators, conditions_evaluate, conditions_range_applies,
 )
@@ -76,6 +77,11 @@ def text_trimmed(content):
     cdef Exact memory = optional(content)
     cdef Text t = text_trim(text_of(memory))
     return None if t.at == NULL else PyBytes_FromStringAndSize(t.at, t.n)
+
+
+def authority_valid(bytes content):
+    cdef Exact memory = exact(content)
+    return bool(authority_is_valid(text_of(memory)))
 
 
 def httpdate_text(int64_t epoch_s):

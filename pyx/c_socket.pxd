@@ -1,4 +1,4 @@
-"""sys/socket.h, sys/uio.h and netinet/in.h: only what the engine uses."""
+"""sys/socket.h, sys/uio.h, netinet/in.h and arpa/inet.h: only what the engine uses."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
@@ -48,6 +48,9 @@ cdef extern from "<netinet/in.h>" nogil:
 
     struct sockaddr_in6:
         in6_addr sin6_addr
+
+cdef extern from "<arpa/inet.h>" nogil:
+    int inet_pton(int family, const char* text, void* address)
 
 cdef extern from "<poll.h>" nogil:
     enum:

@@ -6,6 +6,7 @@ requests are answered in order. Knows nothing of sockets. RFC 9112.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t
 
+from authority cimport authority_is_valid
 from c_llhttp cimport *
 from limits cimport Limits
 from request cimport (
@@ -80,14 +81,22 @@ cdef inline uint16_t http1_judge_coding(const Request* r) noexcept nogil:
     return 0 if text_is_ci(coding, b"chunked", 7) else 501
 
 
+cdef inline bint http1_host_is_valid(const Request* r) noexcept nogil:
+    """RFC 9112 section 3.2: one, unless HTTP/1.0, and well-formed. It may be empty."""
+    if r.repeated & (1 << FIELD_HOST):
+        return False
+    if r.fields[FIELD_HOST].at == NULL:
+        return r.http_1_0
+    return authority_is_valid(r.fields[FIELD_HOST])
+
+
 cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
     """0, or the status that ends the connection: what may come next is unknown."""
     cdef uint16_t status
-    cdef bint twice = (r.repeated & (1 << FIELD_HOST)) != 0
     if p.http_major != 1:
         return 505
-    if twice or (not r.http_1_0 and r.fields[FIELD_HOST].at == NULL):
-        return 400  # RFC 9112 section 3.2
+    if not http1_host_is_valid(r):
+        return 400
     if p.method == HTTP_CONNECT:
         return 501
     status = http1_judge_coding(r)

@@ -10,6 +10,7 @@ from libc.errno cimport EINVAL, ENAMETOOLONG, ENOENT
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
+from authority cimport authority_is_valid
 from text cimport Text, text_is_ci
 
 
@@ -72,10 +73,12 @@ cdef inline int target_path(const char* raw, size_t n, Text* path) noexcept nogi
         start = target_scheme(raw, n)
         end = start
         while end < n and raw[end] != c'/' and raw[end] != c'?':
-            if raw[end] == c'@':
-                return -EINVAL
             end += 1
         if start == 0 or end == start or raw[start] == c':':  # no scheme, no host
+            return -EINVAL
+        path.at = raw + start
+        path.n = end - start
+        if not authority_is_valid(path[0]):
             return -EINVAL
         start = end
     end = start

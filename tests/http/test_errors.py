@@ -16,6 +16,8 @@ FATAL = [
     (b"GET / HTTP/1.1\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+    (b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n b\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\n" + HOST + b"X: a\x00b\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\n" + HOST + b"X: a\rb\r\n\r\n", 400),
@@ -66,6 +68,8 @@ LIVING = [
      b"4\r\nabcd\r\n0\r\n\r\n", 405),
     (b"PROPFIND / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
     (b"GET /hello.txt HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\nabcd", 200),
+    (b"GET /hello.txt HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    (b"GET /hello.txt HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
     (b"GET /hello.txt HTTP/1.1\r\n" + HOST + b"Upgrade: h2c\r\n"
      b"Connection: Upgrade\r\n\r\n", 200),
 ]  # fmt: skip
