@@ -178,6 +178,16 @@ cdef inline bint request_add_name(Request* r, const char* s, size_t n) noexcept 
     return request_count_header(r, n)
 
 
+cdef inline bint request_continue_list(Request* r, Text list) noexcept nogil:
+    """The next value goes behind ``list``: in place if nothing follows it in the arena,
+    so that many lines do not fill it with copies of each other."""
+    if list.at + list.n == &r.arena[r.arena_n]:
+        r.value_at = <uint32_t>(list.at - r.arena)
+    elif not request_keep(r, list.at, list.n):
+        return False
+    return request_keep(r, b", ", 2)
+
+
 cdef inline uint8_t request_which_field(const Request* r) noexcept nogil:
     """Trailers are counted and dropped: merged into the head they would change what a
     recipient that drops them sees (RFC 9110 section 6.5.1)."""
@@ -199,7 +209,7 @@ cdef inline bint request_begin_value(Request* r) noexcept nogil:
     if not field_is_list(r.field):
         r.repeated |= <uint16_t>(1 << r.field)
         return True
-    return request_keep(r, known.at, known.n) and request_keep(r, b", ", 2)
+    return request_continue_list(r, known[0])
 
 
 cdef inline bint request_is_folded(
@@ -235,6 +245,7 @@ cdef inline void request_end_value(Request* r) noexcept nogil:
         end -= 1
     r.fields[r.field].at = &r.arena[r.value_at]
     r.fields[r.field].n = end - r.value_at
+    r.arena_n = end
 
 
 cdef inline Text request_field(Request* r, uint8_t field) noexcept nogil:

@@ -192,6 +192,21 @@ def test_limits_refuse_one_past_and_allow_the_bound() -> None:
     assert status(chunks, body=14) == 413
 
 
+def test_a_list_on_many_lines_takes_no_more_than_its_length() -> None:
+    tag = b'"' + b"t" * 120 + b'"'
+    lines = b"".join(b"If-None-Match: " + tag + b" \r\n" for _ in range(98))
+    (head,) = parse_all(_testing.Parser(), [SIMPLE[:-2] + lines + b"\r\n"])
+    assert head["status"] == 0
+    assert head["fields"]["if-none-match"] == b", ".join([tag] * 98)
+
+
+def test_lists_with_others_between_their_lines() -> None:
+    lines = b'If-Match: "a"\r\nIf-None-Match: "b"\r\nRange: bytes=0-1\r\n' * 2
+    (head,) = parse_all(_testing.Parser(), [SIMPLE[:-2] + lines + b"\r\n"])
+    assert head["fields"]["if-match"] == b'"a", "a"'
+    assert head["fields"]["if-none-match"] == b'"b", "b"'
+
+
 def test_a_field_that_came_twice_and_must_not_is_absent() -> None:
     message = SIMPLE[:-2] + b"Range: bytes=0-1\r\nRange: bytes=2-3\r\n\r\n"
     (head,) = parse_all(_testing.Parser(), [message])
