@@ -10,9 +10,10 @@ from http1 cimport (
 )
 from limits cimport Limits
 from request cimport (
-    FIELD_AUTHORIZATION, FIELD_EXPECT, FIELD_HOST, FIELD_IF_MATCH,
+    FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_IF_MATCH,
     FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH, FIELD_IF_RANGE,
-    FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, Request, request_field, request_reset,
+    FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, FIELD_TRANSFER_ENCODING, Request,
+    request_field, request_reset,
 )
 from text cimport Text as ParserText
 
@@ -22,6 +23,7 @@ PARSER_FIELDS = {
     "if-modified-since": FIELD_IF_MODIFIED_SINCE,
     "if-unmodified-since": FIELD_IF_UNMODIFIED_SINCE,
     "authorization": FIELD_AUTHORIZATION, "expect": FIELD_EXPECT,
+    "connection": FIELD_CONNECTION, "transfer-encoding": FIELD_TRANSFER_ENCODING,
 }
 
 

@@ -45,6 +45,7 @@ cdef extern from "llhttp.h" nogil:
         HPE_USER
         HPE_INVALID_METHOD
         HPE_INVALID_VERSION
+        F_CONNECTION_KEEP_ALIVE
         F_CONNECTION_CLOSE
         F_CHUNKED
         F_CONTENT_LENGTH
@@ -55,4 +56,3 @@ cdef extern from "llhttp.h" nogil:
     int llhttp_execute(llhttp_t* parser, const char* data, size_t n)
     void llhttp_resume(llhttp_t* parser)
     const char* llhttp_get_error_pos(const llhttp_t* parser)
-    int llhttp_should_keep_alive(const llhttp_t* parser)

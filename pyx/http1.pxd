@@ -10,11 +10,11 @@ from authority cimport authority_is_valid
 from c_llhttp cimport *
 from limits cimport Limits
 from request cimport (
-    FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request, request_add_name,
-    request_add_target, request_add_value, request_end_value, request_refuse,
-    request_reset,
+    FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request,
+    request_add_name, request_add_target, request_add_value, request_end_value,
+    request_refuse, request_reset,
 )
-from text cimport Text, text_is_ci
+from text cimport Text, list_has_token, text_is_ci
 
 
 cdef enum Http1Result:
@@ -81,6 +81,16 @@ cdef inline uint16_t http1_judge_coding(const Request* r) noexcept nogil:
     return 0 if text_is_ci(coding, b"chunked", 7) else 501
 
 
+cdef inline bint http1_keeps_alive(const Request* r) noexcept nogil:
+    """RFC 9112 section 9.3. llhttp would take ``close`` before a tab for no token."""
+    cdef Text options = r.fields[FIELD_CONNECTION]
+    if options.at == NULL:
+        return not r.http_1_0
+    if list_has_token(options, b"close", 5):
+        return False
+    return not r.http_1_0 or list_has_token(options, b"keep-alive", 10)
+
+
 cdef inline bint http1_host_is_valid(const Request* r) noexcept nogil:
     """RFC 9112 section 3.2: one, unless HTTP/1.0, and well-formed. It may be empty."""
     if r.repeated & (1 << FIELD_HOST):
@@ -121,7 +131,7 @@ cdef inline int http1_on_head(llhttp_t* p) noexcept nogil:
             r.content_length = (<int64_t>1) << 62
     # Upgrades are not offered, so the message is an ordinary one (RFC 9110 7.8).
     p.upgrade = 0
-    r.keep_alive = llhttp_should_keep_alive(p) != 0
+    r.keep_alive = http1_keeps_alive(r)
     r.head_done = True
     status = http1_judge_head(p, r)
     if status:
@@ -140,9 +150,11 @@ cdef inline int http1_on_body(llhttp_t* p, const char* s, size_t n) noexcept nog
 
 
 cdef inline int http1_on_complete(llhttp_t* p) noexcept nogil:
-    # llhttp reads Connection in trailers, too, and would refuse the next message.
+    # llhttp has its own view of Connection, also in trailers, and refuses what comes
+    # after the message that ends the connection.
     if http1_request(p).keep_alive:
         p.flags &= ~F_CONNECTION_CLOSE
+        p.flags |= F_CONNECTION_KEEP_ALIVE
     return HPE_PAUSED
 
 

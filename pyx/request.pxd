@@ -22,6 +22,7 @@ cdef enum:  # Field
     FIELD_IF_UNMODIFIED_SINCE
     FIELD_AUTHORIZATION
     FIELD_EXPECT
+    FIELD_CONNECTION
     FIELD_TRANSFER_ENCODING
     FIELD_COUNT
 
@@ -108,6 +109,8 @@ cdef inline uint8_t field_lookup(const Request* r) noexcept nogil:
             return FIELD_IF_RANGE
         if field_named(r, b"if-match", 8):
             return FIELD_IF_MATCH
+    if n == 10 and field_named(r, b"connection", 10):
+        return FIELD_CONNECTION
     if n == 13:
         if field_named(r, b"authorization", 13):
             return FIELD_AUTHORIZATION
@@ -125,7 +128,9 @@ cdef inline uint8_t field_lookup(const Request* r) noexcept nogil:
 
 cdef inline bint field_is_list(uint8_t field) noexcept nogil:
     """Fields whose several lines mean one list (RFC 9110 section 5.3)."""
-    return field == FIELD_IF_MATCH or field == FIELD_IF_NONE_MATCH
+    return (
+        field == FIELD_IF_MATCH or field == FIELD_IF_NONE_MATCH
+        or field == FIELD_CONNECTION)
 
 
 cdef inline bint request_keep(Request* r, const char* s, size_t n) noexcept nogil:

@@ -21,9 +21,12 @@ def test_a_connection_is_used_again_and_counted(server: Server) -> None:
     assert server.total("requests_reused_total") == before + 4
 
 
-def test_connection_close_is_honoured_and_announced(server: Server) -> None:
+@pytest.mark.parametrize("value", ["close", "Close\t", "close\t,x", "x,\tclose"])
+def test_connection_close_is_honoured_and_announced(
+    server: Server, value: str
+) -> None:
     with server.client() as client:
-        response = client.get("/hello.txt", connection="close")
+        response = client.get("/hello.txt", connection=value)
         assert response["connection"] == "close"
         assert client.closed()
 

@@ -207,6 +207,40 @@ def test_lists_with_others_between_their_lines() -> None:
     assert head["fields"]["if-none-match"] == b'"b", "b"'
 
 
+@pytest.mark.parametrize(
+    ("version", "lines", "lives"),
+    [
+        (b"1.1", b"", True),
+        (b"1.1", b"Connection: close", False),
+        (b"1.1", b"Connection: CLOSE", False),
+        (b"1.1", b"Connection: close\t", False),
+        (b"1.1", b"Connection: close\t,foo", False),
+        (b"1.1", b"Connection: foo ,\tclose ", False),
+        (b"1.1", b"Connection:\tclose", False),
+        (b"1.1", b"Connection: keep-alive\r\nConnection: close", False),
+        (b"1.1", b"Connection: close\r\nConnection: keep-alive", False),
+        (b"1.1", b"Connection: closed, xclose, clo se", True),
+        (b"1.1", b"Connection:", True),
+        (b"1.1", b"Connection: ,,", True),
+        (b"1.0", b"", False),
+        (b"1.0", b"Connection: foo", False),
+        (b"1.0", b"Connection: Keep-Alive\t", True),
+        (b"1.0", b"Connection: keep-alive, close", False),
+    ],
+)
+def test_connection_options_at_every_cut(
+    version: bytes, lines: bytes, lives: bool
+) -> None:
+    head = b"GET /a HTTP/" + version + b"\r\nHost: h\r\n" + lines
+    head += b"\r\n\r\n" if lines else b"\r\n"
+    for at in range(1, len(head)):
+        parser = _testing.Parser()
+        heads = parse_all(parser, [head[:at], head[at:]])
+        assert [h["keep_alive"] for h in heads] == [lives]
+        if lives:
+            assert parse_all(parser, [SIMPLE])[0]["status"] == 0
+
+
 def test_a_field_that_came_twice_and_must_not_is_absent() -> None:
     message = SIMPLE[:-2] + b"Range: bytes=0-1\r\nRange: bytes=2-3\r\n\r\n"
     (head,) = parse_all(_testing.Parser(), [message])
