@@ -11,8 +11,8 @@ from c_llhttp cimport *
 from limits cimport Limits
 from request cimport (
     FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request,
-    request_add_name, request_add_target, request_add_value, request_end_value,
-    request_refuse, request_reset,
+    request_add_name, request_add_target, request_add_value, request_end_piece,
+    request_end_value, request_refuse, request_reset,
 )
 from text cimport Text, list_has_token, text_is_ci
 
@@ -215,9 +215,9 @@ cdef inline Http1Result http1_feed(
     cdef int error
     r.feed = data
     error = llhttp_execute(&h.parser, data, n)
-    r.fed += n
     used[0] = n
     if error == HPE_OK:
+        request_end_piece(r, n)
         return HTTP1_MORE
     if error == HPE_PAUSED:
         used[0] = <size_t>(llhttp_get_error_pos(&h.parser) - data)

@@ -38,11 +38,13 @@ cdef struct Request:
     int64_t started_ns             # the head was complete
     uint64_t fed                   # bytes of the stream before ``feed``
     uint64_t value_end             # where in the stream the value stopped last
+    uint64_t name_end              # and the name
     const char* feed               # the piece that is being parsed
     uint32_t target_n
     uint32_t arena_n
     uint32_t header_bytes          # names and values so far, with their separators
     uint32_t headers               # lines so far
+    uint32_t gap_lines             # line ends since the name, in earlier pieces
     uint32_t value_at              # where the current value starts in arena
     uint16_t status                # why it is refused; 0: it is not
     uint16_t repeated              # bit per Field that came twice and must not
@@ -73,9 +75,9 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.body_bytes = 0
     r.content_length = -1
     r.started_ns = 0
-    r.fed = r.value_end = 0
+    r.fed = r.value_end = r.name_end = 0
     r.target_n = r.arena_n = r.header_bytes = r.headers = r.value_at = 0
-    r.path_n = 0
+    r.path_n = r.gap_lines = 0
     r.status = r.repeated = 0
     r.method = r.field = r.name_n = 0
     r.in_value = r.begun = r.head_done = False
@@ -162,12 +164,19 @@ cdef inline bint request_count_header(Request* r, size_t n) noexcept nogil:
     return True
 
 
+cdef inline uint64_t request_position(const Request* r, const char* s) noexcept nogil:
+    """Where in the stream ``s`` is, which points into the piece being parsed."""
+    return r.fed + <uint64_t>(s - r.feed)
+
+
 cdef inline bint request_add_name(Request* r, const char* s, size_t n) noexcept nogil:
     cdef size_t i
     cdef char c
+    r.name_end = request_position(r, s + n)
     if r.in_value or r.headers == 0:
         r.in_value = False
         r.name_n = 0
+        r.gap_lines = 0
         r.headers += 1
         if r.headers > r.limits.max_headers:
             request_refuse(r, 431)
@@ -217,19 +226,38 @@ cdef inline bint request_begin_value(Request* r) noexcept nogil:
     return request_continue_list(r, known[0])
 
 
-cdef inline bint request_is_folded(
-    Request* r, const char* s, size_t n, bint first
+cdef inline uint32_t request_gap_lines(
+    const Request* r, const char* end
 ) noexcept nogil:
-    """A gap inside a value is a line folding, which only obsolete senders and smugglers
-    use (RFC 9112 section 5.2)."""
-    cdef uint64_t at = r.fed + <uint64_t>(s - r.feed)
-    cdef bint gap = not first and n > 0 and at != r.value_end
+    """Line ends between the name and ``end``, which points into the current piece."""
+    cdef const char* s = r.feed
+    cdef uint32_t lines = r.gap_lines
+    if r.name_end > r.fed:
+        s += r.name_end - r.fed
+    while s < end:
+        lines += s[0] == c'\n'
+        s += 1
+    return lines
+
+
+cdef inline bint request_is_folded(
+    Request* r, const char* s, size_t n
+) noexcept nogil:
+    """Line folding, which only obsolete senders and smugglers use (RFC 9112 section
+    5.2): a gap inside a value, or a line end before it. An empty value is handed over
+    after the one that ends its line."""
+    cdef uint64_t at = request_position(r, s)
+    cdef bint folded
+    if r.in_value:
+        folded = n > 0 and at != r.value_end
+    else:
+        folded = request_gap_lines(r, s) > (1 if n == 0 else 0)
     r.value_end = at + n
-    return gap
+    return folded
 
 
 cdef inline bint request_add_value(Request* r, const char* s, size_t n) noexcept nogil:
-    if request_is_folded(r, s, n, not r.in_value):
+    if request_is_folded(r, s, n) or r.name_n == 0:
         request_refuse(r, 400)
         return False
     if not r.in_value and not request_begin_value(r):
@@ -251,6 +279,13 @@ cdef inline void request_end_value(Request* r) noexcept nogil:
     r.fields[r.field].at = &r.arena[r.value_at]
     r.fields[r.field].n = end - r.value_at
     r.arena_n = end
+
+
+cdef inline void request_end_piece(Request* r, size_t n) noexcept nogil:
+    """``n`` bytes at ``r.feed`` were parsed and the message goes on."""
+    if r.headers and not r.in_value:
+        r.gap_lines = request_gap_lines(r, r.feed + n)
+    r.fed += n
 
 
 cdef inline Text request_field(Request* r, uint8_t field) noexcept nogil:

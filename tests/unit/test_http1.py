@@ -172,6 +172,51 @@ def test_refusals_have_their_status(message: bytes, status: int) -> None:
     assert head["status"] == status
 
 
+MALFORMED_LINES = (
+    b"Host: h\r\nX: a\r\n b",
+    b"Host: h\r\nX:\r\n a",
+    b"Host: h\r\nX: \t\r\n\ta",
+    b"Host: h\r\nX:\r\n ",
+    b"Host: h\r\nX:\r\n \r\n ",
+    b"Host: h\r\nX: a\r\n ",
+    b"Host:\r\n h",
+    b"Host: h\r\nContent-Length:\r\n 0",
+    b"Host: h\r\nConnection:\r\n close",
+    b"Host: h\r\n: y",
+    b"Host: h\r\n:",
+    b": y\r\nHost: h",
+    b"Host: h\r\n x: y",
+    b" x: y\r\nHost: h",
+)
+
+
+@pytest.mark.parametrize("lines", MALFORMED_LINES)
+def test_folded_and_nameless_lines_are_refused_at_every_cut(lines: bytes) -> None:
+    stream = b"GET /a HTTP/1.1\r\n" + lines + b"\r\n\r\n"
+    for at in range(1, len(stream)):
+        (head,) = parse_all(_testing.Parser(), [stream[:at], stream[at:]])
+        assert head["status"] == 400
+    (head,) = parse_all(_testing.Parser(), [bytes([b]) for b in stream])
+    assert head["status"] == 400
+
+
+def test_a_folded_coding_is_refused_at_every_cut() -> None:
+    stream = CHUNKED.replace(b"ing: ", b"ing:\r\n ")
+    for at in range(1, len(stream)):
+        head = parse_all(_testing.Parser(), [stream[:at], stream[at:]])[0]
+        assert head["status"] == 400
+
+
+def test_empty_values_are_not_folded_at_any_cut() -> None:
+    stream = b"GET /a HTTP/1.1\r\nHost:\r\nX: \t\r\nIf-Match:\r\nY:z\r\nZ:\r\n\r\n"
+    whole = parse_all(_testing.Parser(), [stream])
+    assert whole[0]["status"] == 0
+    assert whole[0]["fields"] == {"host": b"", "if-match": b""}
+    for at in range(1, len(stream)):
+        assert parse_all(_testing.Parser(), [stream[:at], stream[at:]]) == whole
+    assert parse_all(_testing.Parser(), [bytes([b]) for b in stream]) == whole
+
+
 def test_limits_refuse_one_past_and_allow_the_bound() -> None:
     def status(message: bytes, **limits: int) -> int:
         heads = parse_all(_testing.Parser(**limits), [message])
