@@ -11,6 +11,7 @@ cdef extern from "llhttp.h" nogil:
         uint8_t http_major
         uint8_t http_minor
         uint8_t upgrade
+        uint8_t lenient_flags
         uint16_t flags
         # ...
 
@@ -20,6 +21,7 @@ cdef extern from "llhttp.h" nogil:
     struct llhttp_settings_t "llhttp_settings_s":
         llhttp_cb on_message_begin
         llhttp_data_cb on_url
+        llhttp_data_cb on_version
         llhttp_data_cb on_header_field
         llhttp_data_cb on_header_value
         llhttp_cb on_header_value_complete
@@ -44,11 +46,11 @@ cdef extern from "llhttp.h" nogil:
         HPE_PAUSED_UPGRADE
         HPE_USER
         HPE_INVALID_METHOD
-        HPE_INVALID_VERSION
         F_CONNECTION_KEEP_ALIVE
         F_CONNECTION_CLOSE
         F_CHUNKED
         F_CONTENT_LENGTH
+        LENIENT_VERSION
 
     void llhttp_settings_init(llhttp_settings_t* settings)
     void llhttp_init(llhttp_t* parser, int type, const llhttp_settings_t* settings)

@@ -11,8 +11,8 @@ from c_llhttp cimport *
 from limits cimport Limits
 from request cimport (
     FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request,
-    request_add_name, request_add_target, request_add_value, request_end_piece,
-    request_end_value, request_refuse, request_reset,
+    request_add_name, request_add_target, request_add_value, request_byte_before,
+    request_end_piece, request_end_value, request_refuse, request_reset,
 )
 from text cimport Text, list_has_token, text_is_ci
 
@@ -37,6 +37,16 @@ cdef inline int http1_on_begin(llhttp_t* p) noexcept nogil:
 
 cdef inline int http1_on_url(llhttp_t* p, const char* s, size_t n) noexcept nogil:
     return 0 if request_add_target(http1_request(p), s, n) else HPE_USER
+
+
+cdef inline int http1_on_version(llhttp_t* p, const char* s, size_t n) noexcept nogil:
+    """llhttp knows more protocols; before the slash, HTTP alone ends in TP."""
+    cdef Request* r = http1_request(p)
+    if not r.protocol_seen and request_byte_before(r, s, 3) != c'T':
+        request_refuse(r, 400)
+        return HPE_USER
+    r.protocol_seen = True
+    return 0
 
 
 cdef inline int http1_on_name(llhttp_t* p, const char* s, size_t n) noexcept nogil:
@@ -162,6 +172,7 @@ cdef inline void http1_settings(llhttp_settings_t* s) noexcept nogil:
     llhttp_settings_init(s)
     s.on_message_begin = http1_on_begin
     s.on_url = http1_on_url
+    s.on_version = http1_on_version
     s.on_header_field = http1_on_name
     s.on_header_value = http1_on_value
     s.on_header_value_complete = http1_on_value_end
@@ -173,6 +184,9 @@ cdef inline void http1_settings(llhttp_settings_t* s) noexcept nogil:
 cdef inline void http1_init(Http1* h, const llhttp_settings_t* s) noexcept nogil:
     """``s`` must outlive ``h``."""
     llhttp_init(&h.parser, HTTP_REQUEST, s)
+    # Any digits: a version that is not 1.x is refused when the head is complete, and a
+    # later 1.x is understood as 1.1 (RFC 9110 section 2.5).
+    h.parser.lenient_flags = LENIENT_VERSION
 
 
 cdef inline void http1_expect(Http1* h, Request* r) noexcept nogil:
@@ -199,8 +213,6 @@ cdef inline uint16_t http1_judge_method(const char* s, size_t n) noexcept nogil:
 cdef inline uint16_t http1_status_of(
     int error, bint fresh, const char* data, size_t n
 ) noexcept nogil:
-    if error == HPE_INVALID_VERSION:
-        return 505
     if error == HPE_INVALID_METHOD and fresh:
         return http1_judge_method(data, n)
     return 400

@@ -45,6 +45,7 @@ cdef struct Request:
     uint32_t header_bytes          # names and values so far, with their separators
     uint32_t headers               # lines so far
     uint32_t gap_lines             # line ends since the name, in earlier pieces
+    uint32_t tail                  # the last bytes of earlier pieces, newest lowest
     uint32_t value_at              # where the current value starts in arena
     uint16_t status                # why it is refused; 0: it is not
     uint16_t repeated              # bit per Field that came twice and must not
@@ -53,6 +54,7 @@ cdef struct Request:
     uint8_t name_n                 # of the current name; FIELD_NAME_BYTES: too long
     bint in_value
     bint begun                     # a first byte was seen
+    bint protocol_seen             # the version has begun
     bint head_done                 # fields from here on are trailers
     bint chunked
     bint keep_alive
@@ -77,10 +79,10 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.started_ns = 0
     r.fed = r.value_end = r.name_end = 0
     r.target_n = r.arena_n = r.header_bytes = r.headers = r.value_at = 0
-    r.path_n = r.gap_lines = 0
+    r.path_n = r.gap_lines = r.tail = 0
     r.status = r.repeated = 0
     r.method = r.field = r.name_n = 0
-    r.in_value = r.begun = r.head_done = False
+    r.in_value = r.begun = r.protocol_seen = r.head_done = False
     r.chunked = r.keep_alive = r.http_1_0 = False
     r.index_tried = r.trailing_slash = False
 
@@ -281,8 +283,21 @@ cdef inline void request_end_value(Request* r) noexcept nogil:
     r.arena_n = end
 
 
+cdef inline uint8_t request_byte_before(
+    const Request* r, const char* s, size_t distance
+) noexcept nogil:
+    """The byte at ``s - distance``, 1 to 4, also if it was in an earlier piece."""
+    cdef size_t here = <size_t>(s - r.feed)
+    if distance <= here:
+        return <uint8_t>(s - distance)[0]
+    return <uint8_t>(r.tail >> 8 * (distance - here - 1))
+
+
 cdef inline void request_end_piece(Request* r, size_t n) noexcept nogil:
     """``n`` bytes at ``r.feed`` were parsed and the message goes on."""
+    cdef size_t i
+    for i in range(n - min(n, <size_t>4), n):
+        r.tail = r.tail << 8 | <uint8_t>r.feed[i]
     if r.headers and not r.in_value:
         r.gap_lines = request_gap_lines(r, r.feed + n)
     r.fed += n

@@ -172,6 +172,55 @@ def test_refusals_have_their_status(message: bytes, status: int) -> None:
     assert head["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("protocol", "status"),
+    [
+        (b"HTTP/1.0", 0),
+        (b"HTTP/1.1", 0),
+        (b"HTTP/1.2", 0),
+        (b"HTTP/1.9", 0),
+        (b"HTTP/0.9", 505),
+        (b"HTTP/2.0", 505),
+        (b"HTTP/2.1", 505),
+        (b"HTTP/3.1", 505),
+        (b"HTTP/9.9", 505),
+        (b"HTTP/1.1 ", 400),
+        (b"HTTP/2.0 ", 400),
+        (b"HTTP/1.10", 400),
+        (b"HTTP/11.1", 400),
+        (b"HTTP/1", 400),
+        (b"HTTP/1.", 400),
+        (b"HTTP/2", 400),
+        (b"HTTP/x.1", 400),
+        (b"HTTP/", 400),
+        (b"http/1.1", 400),
+        (b"HTTQ/1.1", 400),
+        (b"RTSP/1.0", 400),
+        (b"RTSP/1.1", 400),
+        (b"ICE/1.0", 400),
+    ],
+)
+@pytest.mark.parametrize("spaces", [1, 2, 3])
+def test_protocols_and_versions_at_every_cut(
+    protocol: bytes, status: int, spaces: int
+) -> None:
+    stream = b"GET /a" + b" " * spaces + protocol + b"\r\nHost: h\r\n\r\n"
+    for at in range(1, len(stream)):
+        (head,) = parse_all(_testing.Parser(), [stream[:at], stream[at:]])
+        assert head["status"] == status
+    (head,) = parse_all(_testing.Parser(), [bytes([b]) for b in stream])
+    assert head["status"] == status
+    if status == 0:
+        assert head["keep_alive"] == (protocol != b"HTTP/1.0")
+
+
+def test_another_protocol_is_refused_for_its_own_methods() -> None:
+    for line in (b"SOURCE /a ICE/1.0", b"DESCRIBE /a RTSP/1.0", b"OPTIONS * RTSP/1.1"):
+        stream = line + b"\r\nHost: h\r\n\r\n"
+        for pieces in ([stream], [bytes([b]) for b in stream]):
+            assert parse_all(_testing.Parser(), pieces)[-1]["status"] == 400
+
+
 MALFORMED_LINES = (
     b"Host: h\r\nX: a\r\n b",
     b"Host: h\r\nX:\r\n a",
