@@ -4,15 +4,16 @@ Turns protocol bytes into a ``Request`` and stops after each message, so that pi
 requests are answered in order. Knows nothing of sockets. RFC 9112.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 
 from authority cimport authority_is_valid
 from c_llhttp cimport *
-from limits cimport Limits
+from limits cimport BODY_FRAMING_FACTOR, HEAD_SLACK_BYTES, Limits
 from request cimport (
     FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request,
     request_add_name, request_add_target, request_add_value, request_byte_before,
-    request_end_piece, request_end_value, request_refuse, request_reset,
+    request_end_piece, request_end_value, request_position, request_refuse,
+    request_reset,
 )
 from text cimport Text, list_has_token, text_is_ci
 
@@ -46,6 +47,7 @@ cdef inline int http1_on_version(llhttp_t* p, const char* s, size_t n) noexcept 
         request_refuse(r, 400)
         return HPE_USER
     r.protocol_seen = True
+    r.value_end = request_position(r, s + n)
     return 0
 
 
@@ -110,9 +112,31 @@ cdef inline bint http1_host_is_valid(const Request* r) noexcept nogil:
     return authority_is_valid(r.fields[FIELD_HOST])
 
 
+cdef inline uint64_t http1_head_bound(const Request* r) noexcept nogil:
+    """Of all bytes of a head, those that are skipped included."""
+    return <uint64_t>r.limits.max_request_line_bytes + (
+        r.limits.max_header_bytes + HEAD_SLACK_BYTES)
+
+
+cdef inline uint64_t http1_body_bound(const Request* r) noexcept nogil:
+    """Of all bytes after the head: chunks with their framing, and trailers."""
+    return <uint64_t>r.limits.max_body_bytes * BODY_FRAMING_FACTOR + (
+        r.limits.max_header_bytes + HEAD_SLACK_BYTES)
+
+
+cdef inline uint16_t http1_judge_bytes(const Request* r, uint64_t n) noexcept nogil:
+    """0 when the first ``n`` bytes of the message are not too many. White space and
+    chunk extensions can go on without anything that the other limits count."""
+    if r.head_done:
+        return 413 if n > r.head_end + http1_body_bound(r) else 0
+    return 431 if n > http1_head_bound(r) + 4 else 0  # CRLF, CRLF end a head
+
+
 cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
     """0, or the status that ends the connection: what may come next is unknown."""
     cdef uint16_t status
+    if r.value_end > http1_head_bound(r):
+        return 431
     if p.http_major != 1:
         return 505
     if not http1_host_is_valid(r):
@@ -143,6 +167,7 @@ cdef inline int http1_on_head(llhttp_t* p) noexcept nogil:
     p.upgrade = 0
     r.keep_alive = http1_keeps_alive(r)
     r.head_done = True
+    r.head_end = r.value_end
     status = http1_judge_head(p, r)
     if status:
         request_refuse(r, status)
@@ -224,16 +249,22 @@ cdef inline Http1Result http1_feed(
     """Parse up to the end of one message; ``used`` bytes of ``data`` were its own."""
     cdef Request* r = http1_request(&h.parser)
     cdef bint fresh = not r.begun
+    cdef uint16_t status
     cdef int error
     r.feed = data
     error = llhttp_execute(&h.parser, data, n)
     used[0] = n
-    if error == HPE_OK:
-        request_end_piece(r, n)
-        return HTTP1_MORE
     if error == HPE_PAUSED:
         used[0] = <size_t>(llhttp_get_error_pos(&h.parser) - data)
         llhttp_resume(&h.parser)
+    if error == HPE_OK or error == HPE_PAUSED:
+        status = http1_judge_bytes(r, r.fed + used[0])
+    else:
+        status = http1_status_of(error, fresh, data, n)
+    if status:
+        request_refuse(r, status)
+        return HTTP1_REFUSED
+    if error == HPE_PAUSED:
         return HTTP1_COMPLETE
-    request_refuse(r, http1_status_of(error, fresh, data, n))
-    return HTTP1_REFUSED
+    request_end_piece(r, n)
+    return HTTP1_MORE

@@ -31,6 +31,12 @@ cdef enum:
     # twice what common servers accept by default, and bounds the two settings.
     TARGET_BYTES_MAX = 16384
     FIELD_ARENA_BYTES = 16384
+    # Of a head, beyond the limits of its target and fields: method, version, blank
+    # lines before it, and white space that those limits do not count.
+    HEAD_SLACK_BYTES = 1024
+    # Bytes of the stream for one byte of a chunked body: "1", CR, LF, it, CR, LF are
+    # six; the rest is for leading zeros and short extensions.
+    BODY_FRAMING_FACTOR = 8
     # A Transfer lists its spans in place: two a range and a closing boundary.
     RANGES_MAX = 32
     SPANS_MAX = 2 * RANGES_MAX + 2

@@ -39,6 +39,7 @@ cdef struct Request:
     uint64_t fed                   # bytes of the stream before ``feed``
     uint64_t value_end             # where in the stream the value stopped last
     uint64_t name_end              # and the name
+    uint64_t head_end              # and the head, but for its last line ends
     const char* feed               # the piece that is being parsed
     uint32_t target_n
     uint32_t arena_n
@@ -77,7 +78,7 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.body_bytes = 0
     r.content_length = -1
     r.started_ns = 0
-    r.fed = r.value_end = r.name_end = 0
+    r.fed = r.value_end = r.name_end = r.head_end = 0
     r.target_n = r.arena_n = r.header_bytes = r.headers = r.value_at = 0
     r.path_n = r.gap_lines = r.tail = 0
     r.status = r.repeated = 0

@@ -63,3 +63,20 @@ def test_chunked_alone_is_read(server: Server, coding: bytes) -> None:
         head = CHUNKED.replace(b"chunked", coding)
         client.send(head + b"1\r\nx\r\n0\r\n\r\n" + request("/hello.txt"))
         assert [client.read().status for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("start", "filler", "status", "enough"),
+    [
+        (b"GET ", b" ", 431, 45_000),
+        (HEAD + b"X:", b"\t", 431, 45_000),
+        (CHUNKED + b"1;", b"x", 413, 570_000),
+        (CHUNKED, b"0", 413, 570_000),
+    ],
+)
+def test_bytes_that_mean_nothing_are_bounded(
+    server: Server, start: bytes, filler: bytes, status: int, enough: int
+) -> None:
+    with server.client() as client:
+        client.send(start + filler * enough)
+        assert client.read().status == status

@@ -286,6 +286,47 @@ def test_limits_refuse_one_past_and_allow_the_bound() -> None:
     assert status(chunks, body=14) == 413
 
 
+SPACES = {
+    b"GET " + b" " * 60000 + b"/a HTTP/1.1\r\nHost: h\r\n\r\n": 431,
+    b"GET /a " + b" " * 60000 + b"HTTP/1.1\r\nHost: h\r\n\r\n": 431,
+    b"GET /a " + b" " * 60000 + b"HTTP/1.0\r\n\r\n": 431,
+    SIMPLE[:-2] + b"X:" + b" " * 60000 + b"y\r\n\r\n": 431,
+    SIMPLE[:-2] + b"X:" + b"\t" * 60000 + b"\r\n\r\n": 431,
+    SIMPLE[:-2] + b"X: y" + b" " * 60000 + b"\r\n\r\n": 431,
+    CHUNKED[:-5] + b"0;" + b"x" * 600000 + b"\r\n\r\n": 413,
+    CHUNKED[:-5] + b"1;x=" + b"y" * 600000 + b"\r\nx\r\n0\r\n\r\n": 413,
+    CHUNKED[:-5] + b"0" * 600000 + b"\r\n\r\n": 413,
+}
+
+
+@pytest.mark.parametrize(("stream", "status"), SPACES.items())
+@pytest.mark.parametrize("size", [1 << 20, 4096, 1000])
+def test_skipped_bytes_are_bounded_however_they_are_cut(
+    stream: bytes, status: int, size: int
+) -> None:
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+    assert [h["status"] for h in parse_all(_testing.Parser(), pieces)] == [status]
+
+
+def test_the_bound_of_a_head_is_the_same_at_every_cut() -> None:
+    limits = {"target": 10, "header_bytes": 20}
+    for spaces in range(1020, 1033):
+        stream = b"GET" + b" " * spaces + b"/ HTTP/1.1\r\nHost: h\r\n\r\n"
+        (whole,) = parse_all(_testing.Parser(**limits), [stream])
+        assert whole["status"] == (0 if len(stream) - 4 <= 10 + 20 + 1024 else 431)
+        for at in range(len(stream) - 30, len(stream)):
+            pieces = [stream[:at], stream[at:]]
+            (head,) = parse_all(_testing.Parser(**limits), pieces)
+            assert head["status"] == whole["status"]
+
+
+def test_a_body_of_the_largest_size_may_come_in_the_smallest_chunks() -> None:
+    chunks = b"1\r\nx\r\n" * 65536 + b"0\r\n\r\n"
+    head_only = CHUNKED.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    (head,) = parse_all(_testing.Parser(), [head_only + chunks])
+    assert (head["status"], head["body_bytes"]) == (0, 65536)
+
+
 def test_a_list_on_many_lines_takes_no_more_than_its_length() -> None:
     tag = b'"' + b"t" * 120 + b'"'
     lines = b"".join(b"If-None-Match: " + tag + b" \r\n" for _ in range(98))
