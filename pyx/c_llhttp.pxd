@@ -20,6 +20,7 @@ cdef extern from "llhttp.h" nogil:
 
     struct llhttp_settings_t "llhttp_settings_s":
         llhttp_cb on_message_begin
+        llhttp_cb on_method_complete
         llhttp_data_cb on_url
         llhttp_data_cb on_version
         llhttp_data_cb on_header_field

@@ -36,6 +36,12 @@ cdef inline int http1_on_begin(llhttp_t* p) noexcept nogil:
     return 0
 
 
+cdef inline int http1_on_method(llhttp_t* p) noexcept nogil:
+    # From here on a refusal may be an answer to HEAD, which has no body.
+    http1_request(p).method = p.method
+    return 0
+
+
 cdef inline int http1_on_url(llhttp_t* p, const char* s, size_t n) noexcept nogil:
     return 0 if request_add_target(http1_request(p), s, n) else HPE_USER
 
@@ -156,7 +162,6 @@ cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
 cdef inline int http1_on_head(llhttp_t* p) noexcept nogil:
     cdef Request* r = http1_request(p)
     cdef uint16_t status
-    r.method = p.method
     r.http_1_0 = p.http_major == 1 and p.http_minor == 0
     r.chunked = (p.flags & F_CHUNKED) != 0
     if p.flags & F_CONTENT_LENGTH:
@@ -196,6 +201,7 @@ cdef inline int http1_on_complete(llhttp_t* p) noexcept nogil:
 cdef inline void http1_settings(llhttp_settings_t* s) noexcept nogil:
     llhttp_settings_init(s)
     s.on_message_begin = http1_on_begin
+    s.on_method_complete = http1_on_method
     s.on_url = http1_on_url
     s.on_version = http1_on_version
     s.on_header_field = http1_on_name
@@ -224,23 +230,28 @@ cdef inline bint http1_token_char(char c) noexcept nogil:
         33, 35, 36, 37, 38, 39, 42, 43, 45, 46, 94, 95, 96, 124, 126)
 
 
-cdef inline uint16_t http1_judge_method(const char* s, size_t n) noexcept nogil:
-    """501 for a well-formed method that nobody knows, else 400 (RFC 9110 9.1)."""
-    cdef size_t i = 0
-    while i < n and s[i] in (10, 13):
-        i += 1
-    cdef size_t start = i
-    while i < n and http1_token_char(s[i]):
-        i += 1
-    return 501 if start < i < n and s[i] == 32 else 400
-
-
-cdef inline uint16_t http1_status_of(
-    int error, bint fresh, const char* data, size_t n
+cdef inline Http1Result http1_unknown_method(
+    Request* r, const char* s, size_t n
 ) noexcept nogil:
-    if error == HPE_INVALID_METHOD and fresh:
-        return http1_judge_method(data, n)
-    return 400
+    """llhttp gives up at the first byte that leads to no method. Read on to the end of
+    the token, in however many pieces: 501 if it is well-formed, else 400 (RFC 9110
+    section 9.1)."""
+    cdef const char* end = s + n
+    r.method_unknown = True
+    r.method = 0  # HEADX is not HEAD
+    while s < end and http1_token_char(s[0]):
+        s += 1
+    if s < end:
+        if s[0] == c' ' and http1_token_char(request_byte_before(r, s, 1)):
+            request_refuse(r, 501)
+        else:
+            request_refuse(r, 400)
+        return HTTP1_REFUSED
+    request_end_piece(r, <size_t>(end - r.feed))
+    if r.fed > http1_head_bound(r):
+        request_refuse(r, 501)
+        return HTTP1_REFUSED
+    return HTTP1_MORE
 
 
 cdef inline Http1Result http1_feed(
@@ -248,19 +259,24 @@ cdef inline Http1Result http1_feed(
 ) noexcept nogil:
     """Parse up to the end of one message; ``used`` bytes of ``data`` were its own."""
     cdef Request* r = http1_request(&h.parser)
-    cdef bint fresh = not r.begun
+    cdef const char* at
     cdef uint16_t status
     cdef int error
     r.feed = data
-    error = llhttp_execute(&h.parser, data, n)
     used[0] = n
+    if r.method_unknown:
+        return http1_unknown_method(r, data, n)
+    error = llhttp_execute(&h.parser, data, n)
     if error == HPE_PAUSED:
         used[0] = <size_t>(llhttp_get_error_pos(&h.parser) - data)
         llhttp_resume(&h.parser)
-    if error == HPE_OK or error == HPE_PAUSED:
-        status = http1_judge_bytes(r, r.fed + used[0])
-    else:
-        status = http1_status_of(error, fresh, data, n)
+    elif error == HPE_INVALID_METHOD:
+        at = llhttp_get_error_pos(&h.parser)
+        return http1_unknown_method(r, at, n - <size_t>(at - data))
+    elif error != HPE_OK:
+        request_refuse(r, 400)
+        return HTTP1_REFUSED
+    status = http1_judge_bytes(r, r.fed + used[0])
     if status:
         request_refuse(r, status)
         return HTTP1_REFUSED

@@ -55,6 +55,7 @@ cdef struct Request:
     uint8_t name_n                 # of the current name; FIELD_NAME_BYTES: too long
     bint in_value
     bint begun                     # a first byte was seen
+    bint method_unknown            # its token is read to the end, to tell 501 from 400
     bint protocol_seen             # the version has begun
     bint head_done                 # fields from here on are trailers
     bint chunked
@@ -83,7 +84,8 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.path_n = r.gap_lines = r.tail = 0
     r.status = r.repeated = 0
     r.method = r.field = r.name_n = 0
-    r.in_value = r.begun = r.protocol_seen = r.head_done = False
+    r.in_value = r.begun = r.method_unknown = r.protocol_seen = False
+    r.head_done = False
     r.chunked = r.keep_alive = r.http_1_0 = False
     r.index_tried = r.trailing_slash = False
 

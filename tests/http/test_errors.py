@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -26,6 +27,9 @@ FATAL = [
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     (b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", 505),
     (b"BREW / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 400),
+    (b"GET /hello.txt RTSP/1.0\r\n" + HOST + b"\r\n", 400),
+    (b"GET / HTTP/1.1 \r\n" + HOST + b"\r\n", 400),
     (b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n", 501),
     (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\nContent-Length: 5\r\n"
      b"\r\nabcd", 400),
@@ -43,16 +47,41 @@ FATAL = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("cut", [0, 1])
 @pytest.mark.parametrize(("data", "status"), FATAL)
 def test_a_broken_request_is_told_and_closed(
-    server: Server, data: bytes, status: int
+    server: Server, data: bytes, status: int, cut: int
 ) -> None:
     with server.client() as client:
-        client.send(data)
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.send(data[:cut])
+        client.send(data[cut:])
         response = client.read()
         assert response.status == status
         assert response["connection"] == "close"
         assert response.body.startswith(str(status).encode())
+        assert client.closed()
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("/" + "a" * 8200, "HEAD"), 414),
+        (request("/", "HEAD", x_large="b" * 33000), 431),
+        (b"HEAD / HTTP/1.1\r\nno colon here\r\n\r\n", 400),
+        (b"HEAD / HTTP/1.1\r\n\r\n", 400),
+        (b"HEAD / HTTP/2.0\r\n" + HOST + b"\r\n", 505),
+        (b"HEAD / HTTP/1.1\r\n" + HOST + b"Expect: wonders\r\n\r\n", 417),
+    ],
+)
+def test_a_broken_head_request_is_told_without_a_body(
+    server: Server, data: bytes, status: int
+) -> None:
+    with server.client() as client:
+        client.send(data)
+        response = client.read("HEAD")
+        assert response.status == status
+        assert int(response["content-length"]) > 0
         assert client.closed()
 
 
@@ -102,12 +131,17 @@ def test_a_slow_head_is_408_and_silence_just_a_close(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:
     server = start("--config", config('[limits]\nheader_timeout = "300ms"\n'))
-    with server.client() as slow, server.client() as silent:
+    with server.client() as slow, server.client() as head, server.client() as silent:
         slow.send(b"GET / HT")
-        assert slow.read().status == 408
+        head.send(b"HEAD ")
+        response = slow.read()
+        assert response.status == 408
+        assert response.body == b"408 Request Timeout\n"
         assert slow.closed()
+        assert head.read("HEAD").status == 408
+        assert head.closed()
         assert silent.closed()
-    assert server.total("timeouts_header_total") == 2
+    assert server.total("timeouts_header_total") == 3
 
 
 def test_an_idle_connection_is_closed_after_its_time(

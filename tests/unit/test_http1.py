@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import _testing
+from tests.parsing import CHUNKED, SIMPLE, parse_all
 
 GET = 1
 HEAD = 2
 OPTIONS = 6
 
-SIMPLE = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 RICH = (
     b"HEAD /some/file%20name?q=1 HTTP/1.1\r\nhOST: example.org\r\n"
     b'User-Agent: x\r\nRange: bytes=0-1 \r\nIf-None-Match: "a"\r\n'
@@ -22,26 +20,6 @@ RICH = (
     b'Authorization:\tBearer t0k3n\t\r\nIf-Range: "r"\r\n\r\n'
 )
 BODY = b"POST /u HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
-CHUNKED = (
-    b"POST /u HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"5\r\nhello\r\n0\r\n\r\n"
-)
-
-
-def parse_all(parser: Any, pieces: list[bytes]) -> list[dict[str, Any]]:
-    """Feed every piece; collect the head of each complete message."""
-    heads = []
-    for piece in pieces:
-        left = piece
-        while left:
-            result, used = parser.feed(left)
-            left = left[used:]
-            if result == "complete":
-                heads.append(parser.head())
-                parser.next_request()
-            elif result == "refused":
-                return [*heads, parser.head()]
-    return heads
 
 
 def test_a_head_is_read_into_its_fields() -> None:
@@ -170,55 +148,6 @@ REFUSED = {
 def test_refusals_have_their_status(message: bytes, status: int) -> None:
     head = parse_all(_testing.Parser(), [message])[-1]
     assert head["status"] == status
-
-
-@pytest.mark.parametrize(
-    ("protocol", "status"),
-    [
-        (b"HTTP/1.0", 0),
-        (b"HTTP/1.1", 0),
-        (b"HTTP/1.2", 0),
-        (b"HTTP/1.9", 0),
-        (b"HTTP/0.9", 505),
-        (b"HTTP/2.0", 505),
-        (b"HTTP/2.1", 505),
-        (b"HTTP/3.1", 505),
-        (b"HTTP/9.9", 505),
-        (b"HTTP/1.1 ", 400),
-        (b"HTTP/2.0 ", 400),
-        (b"HTTP/1.10", 400),
-        (b"HTTP/11.1", 400),
-        (b"HTTP/1", 400),
-        (b"HTTP/1.", 400),
-        (b"HTTP/2", 400),
-        (b"HTTP/x.1", 400),
-        (b"HTTP/", 400),
-        (b"http/1.1", 400),
-        (b"HTTQ/1.1", 400),
-        (b"RTSP/1.0", 400),
-        (b"RTSP/1.1", 400),
-        (b"ICE/1.0", 400),
-    ],
-)
-@pytest.mark.parametrize("spaces", [1, 2, 3])
-def test_protocols_and_versions_at_every_cut(
-    protocol: bytes, status: int, spaces: int
-) -> None:
-    stream = b"GET /a" + b" " * spaces + protocol + b"\r\nHost: h\r\n\r\n"
-    for at in range(1, len(stream)):
-        (head,) = parse_all(_testing.Parser(), [stream[:at], stream[at:]])
-        assert head["status"] == status
-    (head,) = parse_all(_testing.Parser(), [bytes([b]) for b in stream])
-    assert head["status"] == status
-    if status == 0:
-        assert head["keep_alive"] == (protocol != b"HTTP/1.0")
-
-
-def test_another_protocol_is_refused_for_its_own_methods() -> None:
-    for line in (b"SOURCE /a ICE/1.0", b"DESCRIBE /a RTSP/1.0", b"OPTIONS * RTSP/1.1"):
-        stream = line + b"\r\nHost: h\r\n\r\n"
-        for pieces in ([stream], [bytes([b]) for b in stream]):
-            assert parse_all(_testing.Parser(), pieces)[-1]["status"] == 400
 
 
 MALFORMED_LINES = (
