@@ -70,13 +70,25 @@ cdef inline int http1_on_value_end(llhttp_t* p) noexcept nogil:
     return 0
 
 
-cdef inline uint16_t http1_judge_expect(llhttp_t* p, Request* r) noexcept nogil:
-    """The final status in place of 100 Continue: no method here wants a body."""
+cdef inline bint http1_method_is_known(uint8_t method) noexcept nogil:
+    """Methods of RFC 9110 and PATCH: a resource may allow them, so 405 and not 501."""
+    return method in (
+        HTTP_DELETE, HTTP_GET, HTTP_HEAD, HTTP_OPTIONS, HTTP_PATCH, HTTP_POST, HTTP_PUT,
+        HTTP_TRACE)
+
+
+cdef inline uint16_t http1_judge_expect(const Request* r) noexcept nogil:
+    """The final status in place of 100 Continue: no method here wants a body. HTTP/1.0
+    has no expectations (RFC 9110 section 10.1.1)."""
+    if r.http_1_0 or r.fields[FIELD_EXPECT].at == NULL:
+        return 0
     if not text_is_ci(r.fields[FIELD_EXPECT], b"100-continue", 12):
         return 417
     if not http1_has_body(r):
         return 0
-    return 417 if p.method in (HTTP_GET, HTTP_HEAD, HTTP_OPTIONS) else 405
+    if r.method in (HTTP_GET, HTTP_HEAD, HTTP_OPTIONS):
+        return 417
+    return 405 if http1_method_is_known(r.method) else 501
 
 
 cdef inline bint http1_has_body(const Request* r) noexcept nogil:
@@ -154,9 +166,7 @@ cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
         return status
     if r.content_length > r.limits.max_body_bytes:
         return 413
-    if r.fields[FIELD_EXPECT].at != NULL:
-        return http1_judge_expect(p, r)
-    return 0
+    return http1_judge_expect(r)
 
 
 cdef inline int http1_on_head(llhttp_t* p) noexcept nogil:

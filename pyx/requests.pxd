@@ -7,10 +7,7 @@ rest of a head, wait for a file, answer, or go on with the transfer.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from c_crypto cimport SHA256
-from c_llhttp cimport (
-    HTTP_DELETE, HTTP_GET, HTTP_HEAD, HTTP_OPTIONS, HTTP_PATCH, HTTP_POST, HTTP_PUT,
-    HTTP_TRACE,
-)
+from c_llhttp cimport HTTP_GET, HTTP_HEAD, HTTP_OPTIONS
 from clients cimport clients_by_token
 from closing cimport conn_close, conn_forget_input, conn_receive, conn_release
 from conn cimport (
@@ -25,6 +22,7 @@ from filecache cimport (
 )
 from http1 cimport (
     HTTP1_COMPLETE, HTTP1_MORE, Http1Result, http1_expect, http1_feed,
+    http1_method_is_known,
 )
 from keymap cimport KEYMAP_NO_ROW
 from limits cimport TARGET_BYTES_MAX
@@ -71,13 +69,6 @@ cdef inline uint32_t identify(Engine* e, const Conn* c) noexcept nogil:
     SHA256(<const unsigned char*>t.at + BEARER_BYTES, t.n - BEARER_BYTES, digest)
     row = clients_by_token(e.clients, digest)
     return c.client if row == KEYMAP_NO_ROW else row
-
-
-cdef inline bint method_is_known(uint8_t method) noexcept nogil:
-    """Methods of RFC 9110 and PATCH: a resource may allow them, so 405 and not 501."""
-    return method in (
-        HTTP_DELETE, HTTP_GET, HTTP_HEAD, HTTP_OPTIONS, HTTP_PATCH, HTTP_POST, HTTP_PUT,
-        HTTP_TRACE)
 
 
 cdef inline uint16_t decode_path(Engine* e, Request* r) noexcept nogil:
@@ -174,7 +165,7 @@ cdef inline void serve_request(Engine* e, Conn* c) noexcept nogil:
     cdef uint16_t status
     if c.refusing:
         respond_status(e, c, 503, c.client, True)
-    elif not method_is_known(r.method):
+    elif not http1_method_is_known(r.method):
         respond_status(e, c, 501, identify(e, c), False)
     elif r.method == HTTP_OPTIONS:
         respond_status(e, c, 204, identify(e, c), False)

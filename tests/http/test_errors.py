@@ -40,6 +40,8 @@ FATAL = [
     (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 65537\r\n\r\n", 413),
     (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n"
      b"Expect: 100-continue\r\n\r\n", 405),
+    (b"PROPFIND / HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n"
+     b"Expect: 100-continue\r\n\r\n", 501),
     (b"GET / HTTP/1.1\r\n" + HOST + b"Expect: wonders\r\n\r\n", 417),
     (request("/" + "a" * 8200), 414),
     (request("/", x_large="b" * 33000), 431),
@@ -83,6 +85,16 @@ def test_a_broken_head_request_is_told_without_a_body(
         assert response.status == status
         assert int(response["content-length"]) > 0
         assert client.closed()
+
+
+@pytest.mark.parametrize("expect", [b"100-continue", b"wonders"])
+def test_http_1_0_has_no_expectations(server: Server, expect: bytes) -> None:
+    with server.client() as client:
+        client.send(
+            b"POST / HTTP/1.0\r\nContent-Length: 4\r\nExpect: " + expect + b"\r\n\r\n"
+        )
+        client.send(b"abcd")
+        assert client.read().status == 405
 
 
 # The message was read to its end: the next one is answered.
