@@ -13,7 +13,7 @@ from request cimport (
     FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request,
     request_add_name, request_add_target, request_add_value, request_byte_before,
     request_end_piece, request_end_value, request_position, request_refuse,
-    request_reset,
+    request_repeats, request_reset,
 )
 from text cimport Text, list_has_token, text_is_ci
 
@@ -103,7 +103,7 @@ cdef inline uint16_t http1_judge_coding(const Request* r) noexcept nogil:
     6.3), 501 for codings that nobody decodes here.
     """
     cdef Text coding = r.fields[FIELD_TRANSFER_ENCODING]
-    cdef bint twice = (r.repeated & (1 << FIELD_TRANSFER_ENCODING)) != 0
+    cdef bint twice = request_repeats(r, FIELD_TRANSFER_ENCODING)
     if coding.at == NULL:
         return 0
     if r.http_1_0 or twice or r.content_length >= 0 or not r.chunked:
@@ -123,7 +123,7 @@ cdef inline bint http1_keeps_alive(const Request* r) noexcept nogil:
 
 cdef inline bint http1_host_is_valid(const Request* r) noexcept nogil:
     """RFC 9112 section 3.2: one, unless HTTP/1.0, and well-formed. It may be empty."""
-    if r.repeated & (1 << FIELD_HOST):
+    if request_repeats(r, FIELD_HOST):
         return False
     if r.fields[FIELD_HOST].at == NULL:
         return r.http_1_0

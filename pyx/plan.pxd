@@ -23,7 +23,7 @@ from limits cimport RANGES_MAX, TRANSFER_TEXT_BYTES
 from ranges cimport ByteRange, RANGES_IGNORE, RANGES_UNSATISFIABLE, ranges_parse
 from request cimport (
     FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH, FIELD_IF_RANGE,
-    FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, Request, request_field,
+    FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, Request, request_field, request_repeats,
 )
 from text cimport Text
 from transfer cimport Transfer, transfer_add
@@ -85,6 +85,8 @@ cdef inline int plan_ranges(Plan* p, ByteRange* ranges) noexcept nogil:
     cdef Validators v
     if range.at == NULL or r.method != HTTP_GET:
         return RANGES_IGNORE
+    if request_repeats(r, FIELD_IF_RANGE):
+        return RANGES_IGNORE  # which one is meant? The whole file is never wrong
     c.if_range = r.fields[FIELD_IF_RANGE]
     v.etag = p.facts.etag
     v.mtime_s = p.file.mtime_ns // PLAN_NS_PER_S

@@ -306,10 +306,15 @@ cdef inline void request_end_piece(Request* r, size_t n) noexcept nogil:
     r.fed += n
 
 
+cdef inline bint request_repeats(const Request* r, uint8_t field) noexcept nogil:
+    """Whether a field came twice and must not."""
+    return (r.repeated & (1 << field)) != 0
+
+
 cdef inline Text request_field(Request* r, uint8_t field) noexcept nogil:
     """The value, or absent; a field that came twice and must not counts as absent."""
     cdef Text none
-    if r.repeated & (1 << field):
+    if request_repeats(r, field):
         none.at = NULL
         none.n = 0
         return none

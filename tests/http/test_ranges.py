@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import Response, Server
+from tests.serving import Response, Server, request
 
 
 def parts_of(response: Response) -> list[tuple[str, bytes]]:
@@ -105,3 +105,16 @@ def test_if_range_guards_a_resume(server: Server) -> None:
     for other in ('"x"', f"W/{seen['etag']}", "Sun, 06 Nov 1994 08:49:37 GMT", "junk"):
         response = server.get("/hello.txt", **ask, if_range=other)
         assert (response.status, response.body) == (200, b"hello, world\n")
+
+
+def test_a_repeated_if_range_or_range_counts_for_nothing(server: Server) -> None:
+    tag = server.get("/hello.txt")["etag"]
+    for lines in (
+        f'Range: bytes=0-4\r\nIf-Range: "x"\r\nIf-Range: {tag}\r\n',
+        f"Range: bytes=0-4\r\nIf-Range: {tag}\r\nIf-Range: {tag}\r\n",
+        "Range: bytes=0-4\r\nRange: bytes=0-4\r\n",
+    ):
+        with server.client() as client:
+            client.send(request("/hello.txt")[:-2] + lines.encode() + b"\r\n")
+            response = client.read()
+            assert (response.status, response.body) == (200, b"hello, world\n")
