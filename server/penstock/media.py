@@ -9,7 +9,8 @@ import mimetypes
 EXTENSION_BYTES_MAX = 15  # the engine's own bounds
 VALUE_BYTES_MAX = 111
 _UTF8 = "; charset=utf-8"
-_UTF8_TYPES = {"application/json", "application/manifest+json"}
+# XML says its own encoding, and a charset parameter would overrule it (RFC 7303).
+_SELF_DESCRIBING = {"text/xml"}
 
 # What the table of some supported Python lacks or gives an outdated type (RFC 9239
 # for JavaScript). A compressed file is served as what it is: no Content-Encoding.
@@ -69,5 +70,6 @@ def media_types() -> dict[str, str]:
 
 
 def _with_charset(value: str) -> str:
-    is_text = value.startswith("text/") or value in _UTF8_TYPES
+    """JSON is always UTF-8 and has no such parameter (RFC 8259)."""
+    is_text = value.startswith("text/") and value not in _SELF_DESCRIBING
     return value + _UTF8 if is_text else value
