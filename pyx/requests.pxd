@@ -159,6 +159,15 @@ cdef inline void serve_path(Engine* e, Conn* c) noexcept nogil:
     answer_with_file(e, c)
 
 
+cdef inline uint16_t judge_options(Engine* e, Request* r) noexcept nogil:
+    """204 for "*" and every path that could be one; whether it exists stays unsaid."""
+    cdef uint16_t status
+    if r.target_n == 1 and r.target[0] == c'*':
+        return 204
+    status = decode_path(e, r)
+    return status if status in (400, 414) else 204
+
+
 cdef inline void serve_request(Engine* e, Conn* c) noexcept nogil:
     """The message is complete and well-formed."""
     cdef Request* r = c.request
@@ -168,7 +177,7 @@ cdef inline void serve_request(Engine* e, Conn* c) noexcept nogil:
     elif not http1_method_is_known(r.method):
         respond_status(e, c, 501, identify(e, c), False)
     elif r.method == HTTP_OPTIONS:
-        respond_status(e, c, 204, identify(e, c), False)
+        respond_status(e, c, judge_options(e, r), identify(e, c), False)
     elif r.method != HTTP_GET and r.method != HTTP_HEAD:
         respond_status(e, c, 405, identify(e, c), False)
     else:

@@ -85,7 +85,7 @@ def test_names_are_percent_decoded_once(server: Server, path: str) -> None:
 
 def test_options_says_what_is_allowed(server: Server) -> None:
     with server.client() as client:
-        for target in ("/hello.txt", "*"):
+        for target in ("/hello.txt", "/nothing", "/.secret", "*"):
             response = client.get(target, method="OPTIONS")
             assert response.status == 204
             assert response["allow"] == "GET, HEAD, OPTIONS"

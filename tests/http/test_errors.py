@@ -104,6 +104,9 @@ LIVING = [
     (request("/a%2fb"), 400),
     (request("/a%00b"), 400),
     (request("/../../etc/passwd"), 400),
+    (request("/%zz", "OPTIONS"), 400),
+    (request("/../..", "OPTIONS"), 400),
+    (request("*"), 400),
     (b"PATCH /hello.txt HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\nabcd", 405),
     (b"POST /hello.txt HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
      b"4\r\nabcd\r\n0\r\n\r\n", 405),
