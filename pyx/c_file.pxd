@@ -45,6 +45,11 @@ cdef extern from *:
         return s->st_mtim.tv_sec * INT64_C(1000000000) + s->st_mtim.tv_nsec;
     }
 
+    /* The second it lies in, also before 1970: nanoseconds count forward. */
+    static inline int64_t penstock_mtime_s(const struct stat *s) {
+        return s->st_mtim.tv_sec;
+    }
+
     static inline int64_t penstock_ctime_ns(const struct stat *s) {
         return s->st_ctim.tv_sec * INT64_C(1000000000) + s->st_ctim.tv_nsec;
     }
@@ -58,6 +63,7 @@ cdef extern from *:
     int penstock_openat2(int dirfd, const char* path, open_how* how) nogil
     int64_t penstock_cached_pages(int fd, int64_t offset, int64_t n) nogil
     int64_t penstock_mtime_ns(const stat_t* s) nogil
+    int64_t penstock_mtime_s(const stat_t* s) nogil
     int64_t penstock_ctime_ns(const stat_t* s) nogil
     int fstat(int fd, stat_t* s) nogil
     bint S_ISREG(uint32_t mode) nogil

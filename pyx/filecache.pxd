@@ -45,6 +45,7 @@ cdef struct File:
     int64_t size
     int64_t mtime_ns
     int64_t ctime_ns
+    int64_t modified_s       # what Last-Modified says
     int64_t validated_ns     # when it was last compared with the disk
     int64_t charged_bytes    # of the cache's budget
     open_how how             # of the open in flight

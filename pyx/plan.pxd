@@ -32,12 +32,6 @@ from writer cimport (
 )
 
 
-cdef extern from *:
-    """
-    #define PLAN_NS_PER_S INT64_C(1000000000)
-    """
-    const int64_t PLAN_NS_PER_S
-
 cdef struct Plan:
     # What every planner below needs, gathered once.
     Transfer* transfer
@@ -73,7 +67,7 @@ cdef inline int plan_judge(Plan* p) noexcept nogil:
     c.if_unmodified_since = request_field(r, FIELD_IF_UNMODIFIED_SINCE)
     c.if_range = request_field(r, FIELD_IF_RANGE)
     v.etag = p.facts.etag
-    v.mtime_s = p.file.mtime_ns // PLAN_NS_PER_S
+    v.mtime_s = p.file.modified_s
     return conditions_evaluate(&c, &v, True, p.now_s)
 
 
@@ -89,7 +83,7 @@ cdef inline int plan_ranges(Plan* p, ByteRange* ranges) noexcept nogil:
         return RANGES_IGNORE  # which one is meant? The whole file is never wrong
     c.if_range = r.fields[FIELD_IF_RANGE]
     v.etag = p.facts.etag
-    v.mtime_s = p.file.mtime_ns // PLAN_NS_PER_S
+    v.mtime_s = p.file.modified_s
     if not conditions_range_applies(&c, &v, p.now_s):
         return RANGES_IGNORE
     return ranges_parse(

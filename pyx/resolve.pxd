@@ -15,11 +15,10 @@ from libc.string cimport memcpy, memset
 from c_assert cimport ENGINE_ASSERT
 from c_file cimport (
     O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_PATH, O_RDONLY, RWF_NOWAIT, S_ISDIR, S_ISREG,
-    close, fstat, open_how, penstock_ctime_ns, penstock_mtime_ns, penstock_openat2,
-    preadv2, stat_t,
+    close, fstat, open_how, penstock_ctime_ns, penstock_mtime_ns, penstock_mtime_s,
+    penstock_openat2, preadv2, stat_t,
 )
 from c_socket cimport iovec
-from c_time cimport NS_PER_S
 from c_uring cimport *
 from conn cimport Conn
 from engine cimport OP_OPEN, OP_READ, Engine, engine_run_soon, file_userdata
@@ -93,12 +92,16 @@ cdef inline void file_ready(Engine* e, File* f) noexcept nogil:
     file_wake_waiters(e, f)
 
 
-cdef inline void file_take_stat(File* f, const stat_t* s) noexcept nogil:
+cdef inline void file_take_stat(
+    File* f, const stat_t* s, int64_t now_s
+) noexcept nogil:
+    """A Last-Modified may not be later than Date (RFC 9110 section 8.8.2.1)."""
     f.dev = s.st_dev
     f.ino = s.st_ino
     f.size = s.st_size
     f.mtime_ns = penstock_mtime_ns(s)
     f.ctime_ns = penstock_ctime_ns(s)
+    f.modified_s = min(penstock_mtime_s(s), now_s)
 
 
 cdef inline bint file_same(const File* f, const stat_t* s) noexcept nogil:
@@ -125,7 +128,7 @@ cdef inline void file_describe(Engine* e, File* f) noexcept nogil:
     writer_hex(&w, f.ino)
     writer_string(&w, b'"')
     f.etag_n = <unsigned char>writer_count(&w)
-    httpdate_format(f.mtime_ns // NS_PER_S, f.last_modified)
+    httpdate_format(f.modified_s, f.last_modified)
     f.media_type = mime_lookup(&e.media_types, f.path, f.path_n)
 
 
@@ -199,7 +202,7 @@ cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
         file_fail(e, f, status_of_errno(errno))
         return
     f.validated_ns = e.now_ns
-    file_take_stat(f, &s)
+    file_take_stat(f, &s, e.date_s)
     if S_ISDIR(s.st_mode):
         f.kind = FILE_DIRECTORY
         close(f.fd)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import email.utils
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tests.serving import Server
@@ -58,3 +64,41 @@ def test_preconditions(
             assert response["etag"] == seen["etag"]
             assert "content-length" not in response.headers
         assert client.get("/hello.txt").status == 200, "the connection lives on"
+
+
+NS_PER_S = 10**9
+
+
+@pytest.mark.parametrize("size", [4, 100_000])
+def test_a_time_that_has_not_come_is_told_as_now(
+    start: Callable[..., Server], tmp_path: Path, size: int
+) -> None:
+    place = tmp_path / "times"
+    place.mkdir()
+    (place / "future").write_bytes(b"x" * size)
+    os.utime(place / "future", (0, time.time() + 86400))
+    server = start("--cpus", "0", root=place)
+    seen = server.get("/future")
+    date, modified = (
+        email.utils.parsedate_to_datetime(seen[name])
+        for name in ("date", "last-modified")
+    )
+    assert (date - modified).total_seconds() in (0, 1, 2)
+    again = {"if_modified_since": seen["last-modified"]}
+    assert server.get("/future", **again).status == 304
+
+
+@pytest.mark.parametrize("size", [4, 100_000])
+def test_times_before_1970_are_rounded_down(
+    start: Callable[..., Server], tmp_path: Path, size: int
+) -> None:
+    place = tmp_path / "times"
+    place.mkdir()
+    (place / "old").write_bytes(b"x" * size)
+    os.utime(place / "old", ns=(0, -NS_PER_S // 2))
+    if (place / "old").stat().st_mtime_ns != -NS_PER_S // 2:
+        pytest.skip("the file system has no times before 1970")
+    server = start(root=place)
+    last = "Wed, 31 Dec 1969 23:59:59 GMT"
+    assert server.get("/old")["last-modified"] == last
+    assert server.get("/old", if_modified_since=last).status == 304
