@@ -59,6 +59,8 @@ cdef extern from *:
         uint64_t st_ino
         int64_t st_size
         uint32_t st_mode
+        uint32_t st_uid
+        uint32_t st_gid
 
     int penstock_openat2(int dirfd, const char* path, open_how* how) nogil
     int64_t penstock_cached_pages(int fd, int64_t offset, int64_t n) nogil

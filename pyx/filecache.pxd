@@ -50,6 +50,9 @@ cdef struct File:
     int64_t charged_bytes    # of the cache's budget
     open_how how             # of the open in flight
     Text media_type
+    uint32_t mode
+    uint32_t uid
+    uint32_t gid
     uint32_t refs
     int fd
     uint16_t status          # of a failed fill

@@ -3,6 +3,12 @@
 The kernel does the resolving (``openat2(RESOLVE_BENEATH)``): the answer is inline while
 names and pages are cached, and comes from io-wq otherwise. Requests for a file that is
 being opened wait on its entry.
+
+A path is probed first (``O_PATH``, which opens nothing) and opened for reading only
+when it leads to a regular file: opening a FIFO would wake its writer, and opening a
+device may do anything. Between the two the name may have come to mean something else;
+what was opened is looked at again, so the worst is a FIFO that somebody put there in
+between.
 """
 
 from libc.errno cimport (
@@ -51,10 +57,12 @@ cdef inline uint16_t status_of_errno(int error) noexcept nogil:
     return 500
 
 
-cdef inline void how_to_open(open_how* how, uint64_t flags, bint cached) noexcept nogil:
-    """O_NONBLOCK keeps a FIFO from blocking the open."""
+cdef inline void how_to_open(open_how* how, bint probe, bint cached) noexcept nogil:
+    """O_NONBLOCK keeps the open from waiting, whatever there is. O_PATH goes with
+    neither it nor O_NOCTTY."""
     memset(how, 0, sizeof(open_how))
-    how.flags = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY
+    how.flags = O_CLOEXEC
+    how.flags |= O_PATH if probe else O_RDONLY | O_NONBLOCK | O_NOCTTY
     how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
     if cached:
         how.resolve |= RESOLVE_CACHED
@@ -102,13 +110,17 @@ cdef inline void file_take_stat(
     f.mtime_ns = penstock_mtime_ns(s)
     f.ctime_ns = penstock_ctime_ns(s)
     f.modified_s = min(penstock_mtime_s(s), now_s)
+    f.mode = s.st_mode
+    f.uid = s.st_uid
+    f.gid = s.st_gid
 
 
 cdef inline bint file_same(const File* f, const stat_t* s) noexcept nogil:
-    """ctime covers what mtime may hide: a mode change, and a write with its time put
-    back."""
+    """ctime covers what mtime may hide, a write with its time put back. Its clock ticks
+    slowly, so that what decides on access is compared itself, too."""
     return (
-        f.dev == s.st_dev and f.ino == s.st_ino and f.size == s.st_size
+        f.mode == s.st_mode and f.uid == s.st_uid and f.gid == s.st_gid
+        and f.dev == s.st_dev and f.ino == s.st_ino and f.size == s.st_size
         and f.mtime_ns == penstock_mtime_ns(s) and f.ctime_ns == penstock_ctime_ns(s))
 
 
@@ -192,7 +204,8 @@ cdef inline void file_load(Engine* e, File* f) noexcept nogil:
 
 
 cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
-    """``fd`` or -errno. A regular file becomes ready, or is read first if small."""
+    """``fd`` for reading, or -errno. The file becomes ready, or is read first if
+    small."""
     cdef stat_t s
     if fd < 0:
         file_fail(e, f, status_of_errno(-fd))
@@ -201,17 +214,11 @@ cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
     if fstat(fd, &s) < 0:
         file_fail(e, f, status_of_errno(errno))
         return
-    f.validated_ns = e.now_ns
-    file_take_stat(f, &s, e.date_s)
-    if S_ISDIR(s.st_mode):
-        f.kind = FILE_DIRECTORY
-        close(f.fd)
-        f.fd = -1
-        file_ready(e, f)
-        return
     if not S_ISREG(s.st_mode):
         file_fail(e, f, 404)
         return
+    f.validated_ns = e.now_ns
+    file_take_stat(f, &s, e.date_s)
     f.kind = FILE_REGULAR
     file_describe(e, f)
     if f.size <= e.limits.small_file_bytes:
@@ -220,39 +227,73 @@ cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
         file_ready(e, f)
 
 
-cdef inline void file_open_async(Engine* e, File* f) noexcept nogil:
+cdef inline void file_open_async(Engine* e, File* f, bint probe) noexcept nogil:
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
-    how_to_open(&f.how, O_RDONLY, False)
+    how_to_open(&f.how, probe, False)
     io_uring_prep_openat2(sqe, e.root_fd, file_name(f), &f.how)
     io_uring_sqe_set_data64(sqe, file_userdata(f, OP_OPEN))
     file_ref(f)
     e.files.filling += 1
 
 
+cdef inline int file_open_cached(Engine* e, const File* f, bint probe) noexcept nogil:
+    """The descriptor or -errno; -EAGAIN: the kernel would have to ask the disk."""
+    cdef open_how how
+    how_to_open(&how, probe, True)
+    return penstock_openat2(e.root_fd, file_name(f), &how)
+
+
 cdef inline void file_open(Engine* e, File* f) noexcept nogil:
-    cdef int fd
-    how_to_open(&f.how, O_RDONLY, True)
-    fd = penstock_openat2(e.root_fd, file_name(f), &f.how)
+    cdef int fd = file_open_cached(e, f, False)
     if fd == -EAGAIN:
-        file_open_async(e, f)
+        file_open_async(e, f, False)
     else:
         file_opened(e, f, fd)
 
 
-cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
-    """Whether the path still leads to what the entry holds, readable for us.
+cdef inline void file_probed(Engine* e, File* f, int fd) noexcept nogil:
+    """``fd`` with O_PATH, or -errno. A directory is ready: only its index will be
+    opened, so it need not be readable."""
+    cdef stat_t s
+    cdef int rc
+    if fd < 0:
+        file_fail(e, f, status_of_errno(-fd))
+        return
+    rc = -errno if fstat(fd, &s) < 0 else 0
+    close(fd)
+    if rc < 0:
+        file_fail(e, f, status_of_errno(-rc))
+    elif S_ISREG(s.st_mode):
+        file_open(e, f)
+    elif S_ISDIR(s.st_mode):
+        f.kind = FILE_DIRECTORY
+        f.validated_ns = e.now_ns
+        file_take_stat(f, &s, e.date_s)
+        file_ready(e, f)
+    else:
+        file_fail(e, f, 404)
 
-    Asks at most once per ``cache_revalidate_ns``. Opens for reading, so that a change
-    of permission counts too.
+
+cdef inline void file_probe(Engine* e, File* f) noexcept nogil:
+    cdef int fd = file_open_cached(e, f, True)
+    if fd == -EAGAIN:
+        file_open_async(e, f, True)
+    else:
+        file_probed(e, f, fd)
+
+
+cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
+    """Whether the path still leads to what the entry holds, with the same permissions.
+
+    Asks at most once per ``cache_revalidate_ns``, and opens nothing: what is there now
+    may be a FIFO.
     """
     cdef stat_t s
-    cdef open_how how
     cdef int fd
     cdef bint same
     if e.now_ns - f.validated_ns < e.limits.cache_revalidate_ns:
         return True
-    how_to_open(&how, O_RDONLY, True)
-    fd = penstock_openat2(e.root_fd, file_name(f), &how)
+    fd = file_open_cached(e, f, True)
     if fd < 0:
         # Without a descriptor nothing can be said, and what is here is better than 503.
         return -fd in (EMFILE, ENFILE, ENOMEM)
@@ -277,14 +318,17 @@ cdef inline File* resolve(Engine* e, const char* path, size_t n) noexcept nogil:
     if f == NULL:
         return NULL
     filecache_link(&e.files, f)
-    file_open(e, f)
+    file_probe(e, f)
     return f
 
 
 cdef inline void on_open(Engine* e, File* f, int res) noexcept nogil:
     e.ring.in_flight -= 1
     e.files.filling -= 1
-    file_opened(e, f, res)
+    if f.how.flags & O_PATH:
+        file_probed(e, f, res)
+    else:
+        file_opened(e, f, res)
     file_unref(f)
 
 
