@@ -126,3 +126,21 @@ def test_aria2_resumes(
     run(need("aria2c"), *options, url("/big"), cwd=tmp_path)
     assert same(part, root / "big")
     assert part.stat().st_size == BIG_BYTES
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("curl", "-sSf", "-o", "out"),
+        ("wget", "-q", "-O", "out"),
+        ("aria2c", "-q", "-o", "out", "--file-allocation=none"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("path", ["/a%20b%26%C3%BC.txt", "/a%20b&ü.txt"])
+def test_names_beyond_ascii(
+    url: Callable[[str], str], tmp_path: Path, command: tuple[str, ...], path: str
+) -> None:
+    tool, *options = command
+    run(need(tool), *options, url(path), cwd=tmp_path)
+    assert (tmp_path / "out").read_bytes() == b"named\n"

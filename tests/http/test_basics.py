@@ -34,6 +34,48 @@ def test_head_says_what_get_says_without_a_body(server: Server, name: str) -> No
         assert client.get("/hello.txt").body == b"hello, world\n", "framing is intact"
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [
+        ("/dir", {}, 301),
+        ("/nothing", {}, 404),
+        ("/%zz", {}, 400),
+        ("/hello.txt", {"if_match": '"x"'}, 412),
+    ],
+)
+def test_head_says_what_get_says_of_errors(
+    server: Server, path: str, fields: dict[str, str], status: int
+) -> None:
+    with server.client() as client:
+        got = client.get(path, **fields)
+        head = client.get(path, method="HEAD", **fields)
+        assert (got.status, head.status) == (status, status)
+        for headers in (got.headers, head.headers):
+            del headers["date"]
+        assert head.headers == got.headers
+        assert client.get("/hello.txt").body == b"hello, world\n", "framing is intact"
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("a.tar.gz", "application/gzip"),
+        ("a-1.0-py3-none-any.whl", "application/zip"),
+        ("model.safetensors", "application/octet-stream"),
+        ("a.html.zst", "application/zstd"),
+        ("a.json", "application/json"),
+        ("a.xml", "text/xml"),
+    ],
+)
+def test_artifacts_are_sent_as_they_are(
+    server: Server, root: Path, name: str, media_type: str
+) -> None:
+    (root / name).write_bytes(b"bytes")
+    response = server.get(f"/{name}")
+    assert response["content-type"] == media_type
+    assert "content-encoding" not in response.headers
+
+
 def test_the_fields_of_a_representation(server: Server, root: Path) -> None:
     response = server.get("/hello.txt")
     stat = (root / "hello.txt").stat()

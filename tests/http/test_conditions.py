@@ -62,6 +62,8 @@ def test_preconditions(
         if status == 304:
             assert response.body == b""
             assert response["etag"] == seen["etag"]
+            assert response["last-modified"] == seen["last-modified"]
+            assert response["date"].endswith(" GMT")
             assert "content-length" not in response.headers
         assert client.get("/hello.txt").status == 200, "the connection lives on"
 

@@ -22,9 +22,7 @@ def test_a_connection_is_used_again_and_counted(server: Server) -> None:
 
 
 @pytest.mark.parametrize("value", ["close", "Close\t", "close\t,x", "x,\tclose"])
-def test_connection_close_is_honoured_and_announced(
-    server: Server, value: str
-) -> None:
+def test_connection_close_is_honoured_and_announced(server: Server, value: str) -> None:
     with server.client() as client:
         response = client.get("/hello.txt", connection=value)
         assert response["connection"] == "close"
@@ -146,3 +144,12 @@ def test_much_pipelined_input_is_held_back_and_then_served(server: Server) -> No
         whole = sent // len(block)
         for _ in range(whole):
             assert client.read().body == HELLO
+
+
+def test_http_1_0_needs_no_host(server: Server) -> None:
+    with server.client() as client:
+        client.send(b"GET /hello.txt HTTP/1.0\r\n\r\n")
+        response = client.read()
+        assert (response.status, response.body) == (200, HELLO)
+        assert response["connection"] == "close"
+        assert client.closed()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,9 @@ def tricky(tmp_path: Path) -> Path:
     (root / "sub" / "up").symlink_to("../../secret.txt")
     (root / "outdir").symlink_to(tmp_path)
     (root / "sub" / "within").symlink_to("../real.txt")
+    (root / "absolute-inside").symlink_to(root / "real.txt")
+    (root / "linked").symlink_to("sub")
+    (root / "to-hidden").symlink_to(".hidden")
     (root / "proc").symlink_to("/proc/self/root/etc/passwd")
     (root / "loop").symlink_to("loop")
     (root / ".hidden").write_text("hidden\n")
@@ -47,6 +52,7 @@ def test_nothing_outside_the_root_is_served(
     with listener, server.client() as client:
         for path in (
             "/absolute",
+            "/absolute-inside",
             "/relative",
             "/sub/up",
             "/outdir/secret.txt",
@@ -65,6 +71,9 @@ def test_nothing_outside_the_root_is_served(
         assert client.get("/sub/within").body == b"inside\n", (
             "a link inside is followed"
         )
+        assert client.get("/linked/within").body == b"inside\n"
+        assert client.get("/linked")["location"] == "/linked/"
+        assert client.get("/to-hidden").body == b"hidden\n"
         assert client.get("/.well-known/security.txt").body == b"public\n"
 
 
@@ -112,3 +121,32 @@ def test_a_file_without_permission_is_403_and_seen_soon(
     (tricky / "sub").chmod(0o755)
     (tricky / "real.txt").chmod(0o644)
     assert server.get("/real.txt").body == b"inside\n"
+
+
+ODD_NAMES = [
+    "a b",
+    "ü",
+    "a%41",
+    "x?y#z",
+    "evil.example",
+    "\\evil",
+    "@evil",
+    "a\r\nX: y",
+]
+
+
+def test_a_redirect_stays_on_this_host(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    place = tmp_path / "odd"
+    for name in ODD_NAMES:
+        (place / name).mkdir(parents=True)
+        (place / name / "index.html").write_text("here\n")
+    server = start("--cpus", "0", root=place)
+    with server.client() as client:
+        for slashes, name in itertools.product(("/", "//", "///", "/.//"), ODD_NAMES):
+            response = client.get(slashes + urllib.parse.quote(name))
+            assert response.status == 301
+            location = response["location"]
+            assert location == "/" + urllib.parse.quote(name, safe="@:") + "/"
+            assert client.get(location).body == b"here\n"

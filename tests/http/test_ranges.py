@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import email
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,56 @@ def test_a_repeated_if_range_or_range_counts_for_nothing(server: Server) -> None
             client.send(request("/hello.txt")[:-2] + lines.encode() + b"\r\n")
             response = client.read()
             assert (response.status, response.body) == (200, b"hello, world\n")
+
+
+def test_partly_unsatisfiable_sets_give_what_there_is(server: Server) -> None:
+    response = server.get("/hello.txt", range="bytes=99-100,1-2")
+    assert (response.status, response.body) == (206, b"el")
+    assert response["content-range"] == "bytes 1-2/13"
+    response = server.get("/hello.txt", range="bytes=0-0,50-,-1")
+    assert parts_of(response) == [
+        ("bytes 0-0/13", b"h"),
+        ("bytes 12-12/13", b"\n"),
+    ]
+
+
+@pytest.mark.parametrize(("spec", "status"), [("0-0", 416), ("0-", 416), ("-1", 200)])
+def test_ranges_of_an_empty_file(server: Server, spec: str, status: int) -> None:
+    response = server.get("/empty", range=f"bytes={spec}")
+    assert response.status == status
+    if status == 416:
+        assert response["content-range"] == "bytes */0"
+    else:
+        assert response.body == b""
+
+
+def test_offsets_above_four_gibibytes(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    place = tmp_path / "sparse"
+    place.mkdir()
+    size, mark = 5 << 30, (1 << 32) - 5
+    (place / "huge").touch()
+    try:
+        os.truncate(place / "huge", size)
+    except OSError as error:
+        pytest.skip(f"no sparse files here: {error}")
+    with (place / "huge").open("r+b") as file:
+        file.seek(mark)
+        file.write(b"0123456789")
+        file.seek(-3, os.SEEK_END)
+        file.write(b"end")
+    server = start(root=place)
+    assert server.get("/huge", "HEAD")["content-length"] == str(size)
+    response = server.get("/huge", range=f"bytes={mark}-{mark + 9}")
+    assert response.body == b"0123456789"
+    assert response["content-range"] == f"bytes {mark}-{mark + 9}/{size}"
+    assert server.get("/huge", range="bytes=-3").body == b"end"
+    assert server.get("/huge", range=f"bytes={size - 1}-").body == b"d"
+    assert server.get("/huge", range=f"bytes={size}-").status == 416
+    response = server.get("/huge", range=f"bytes={mark}-{mark + 200_000}")
+    assert response.body == b"0123456789" + bytes(200_001 - 10)
+    assert parts_of(server.get("/huge", range=f"bytes=0-0,{mark + 4}-{mark + 6}")) == [
+        (f"bytes 0-0/{size}", b"\0"),
+        (f"bytes {mark + 4}-{mark + 6}/{size}", b"456"),
+    ]
