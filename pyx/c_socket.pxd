@@ -1,4 +1,4 @@
-"""sys/socket.h, sys/uio.h, netinet/in.h and arpa/inet.h: only what the engine uses."""
+"""sys/socket.h, sys/uio.h, netinet/*.h and arpa/inet.h: only what the engine uses."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
@@ -26,6 +26,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
     int getpeername(int fd, sockaddr* addr, unsigned int* n)
     int shutdown(int fd, int how)
+    int setsockopt(int fd, int level, int name, const void* value, unsigned int n)
 
     enum:
         AF_INET
@@ -36,7 +37,14 @@ cdef extern from "<sys/socket.h>" nogil:
         MSG_NOSIGNAL
         SOCK_CLOEXEC
 
+cdef extern from "<netinet/tcp.h>" nogil:
+    enum:
+        TCP_CORK
+
 cdef extern from "<netinet/in.h>" nogil:
+    enum:
+        IPPROTO_TCP
+
     struct in_addr:
         uint32_t s_addr
 

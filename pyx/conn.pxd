@@ -114,6 +114,11 @@ cdef inline bint conn_should_pause(const Conn* c) noexcept nogil:
     return conn_pending(c) >= PENDING_PAUSE_BYTES
 
 
+cdef inline bint conn_ends(const Conn* c) noexcept nogil:
+    """The response under way is its last: input that comes now is for nobody."""
+    return c.transfer != NULL and c.transfer.close_after
+
+
 cdef inline bint conn_busy(const Conn* c) noexcept nogil:
     """A request is being resolved or answered: later ones wait."""
     return c.transfer != NULL or c.file != NULL

@@ -1,24 +1,16 @@
 """Finish: what follows the last byte of a response."""
 
-from c_file cimport F_SETFL, fcntl
 from closing cimport conn_linger, conn_receive, transfer_end
 from conn cimport DEADLINE_IDLE, Conn, conn_pending
 from engine cimport (
     ENGINE_DRAINING, Engine, conn_set_deadline, engine_run_soon,
 )
-from transfer cimport Transfer
-
-
-cdef inline void conn_block_again(Conn* c, Transfer* t) noexcept nogil:
-    """Undo O_NONBLOCK: with it, io_uring would answer EAGAIN instead of waiting."""
-    if t.nonblocking:
-        fcntl(c.fd, F_SETFL, 0)
-        t.nonblocking = False
+from sockmode cimport sockmode_plain
 
 
 cdef inline void conn_response_done(Engine* e, Conn* c) noexcept nogil:
     cdef bint close = c.transfer.close_after
-    conn_block_again(c, c.transfer)
+    sockmode_plain(c, c.transfer)
     transfer_end(e, c)
     if close or e.state == ENGINE_DRAINING or (c.peer_closed and not conn_pending(c)):
         conn_linger(e, c)

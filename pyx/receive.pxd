@@ -9,8 +9,8 @@ from closing cimport (
     conn_close, conn_linger, conn_pause_receive, conn_receive, conn_release,
 )
 from conn cimport (
-    CONN_CLOSING, CONN_LINGERING, CONN_OPEN, Conn, conn_busy, conn_keep_pending,
-    conn_pending, conn_should_pause,
+    CONN_CLOSING, CONN_LINGERING, CONN_OPEN, Conn, conn_busy, conn_ends,
+    conn_keep_pending, conn_pending, conn_should_pause,
 )
 from engine cimport Engine
 from limits cimport LINGER_BYTES_MAX, PENDING_TOTAL_BYTES_MAX
@@ -38,20 +38,32 @@ cdef inline void receive_keep(
         conn_pause_receive(e, c)
 
 
+cdef inline void receive_discard(Engine* e, Conn* c, size_t n) noexcept nogil:
+    """Read what nobody will: closing with input unread would be an RST, which can
+    destroy the response. Who never stops is held back, or cut if it is answered."""
+    c.linger_bytes += <uint32_t>n
+    if c.linger_bytes <= LINGER_BYTES_MAX:
+        return
+    if c.state == CONN_LINGERING:
+        conn_close(e, c)
+    else:
+        conn_pause_receive(e, c)
+
+
 cdef inline void receive_bytes(
     Engine* e, Conn* c, const char* data, size_t n
 ) noexcept nogil:
     cdef size_t used
-    if c.state == CONN_LINGERING:
-        c.linger_bytes += <uint32_t>n
-        if c.linger_bytes > LINGER_BYTES_MAX:
-            conn_close(e, c)
+    if c.state == CONN_LINGERING or conn_ends(c):
+        receive_discard(e, c, n)
         return
     while n and c.state == CONN_OPEN and not conn_busy(c) and not conn_pending(c):
         used = conn_feed(e, c, data, n)
         data += used
         n -= used
-    if c.state == CONN_OPEN:
+    if conn_ends(c):
+        receive_discard(e, c, n)
+    elif c.state == CONN_OPEN:
         receive_keep(e, c, data, n)
 
 

@@ -47,7 +47,8 @@ cdef struct Transfer:
     uint8_t state
     bint first_byte_seen
     bint close_after       # the connection ends with it
-    bint nonblocking       # O_NONBLOCK is set on the socket (inline splice)
+    bint nonblocking       # O_NONBLOCK is set on the socket (sockmode.pxd)
+    bint corked            # and TCP_CORK
     int pipe               # index in the pool while a fill is in flight, or -1
     msghdr message
     iovec gather[GATHER_MAX]
@@ -66,7 +67,8 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.client = t.span = t.spans_n = 0
     t.status = 0
     t.state = TRANSFER_READY
-    t.first_byte_seen = t.close_after = t.nonblocking = False
+    t.first_byte_seen = t.close_after = False
+    t.nonblocking = t.corked = False
     t.pipe = -1
 
 

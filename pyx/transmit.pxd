@@ -10,9 +10,7 @@ always inline and never blocks; what the socket does not take is dropped from th
 from libc.errno cimport EAGAIN, EINTR, EPIPE, errno
 from libc.stdint cimport int64_t, uint32_t
 
-from c_file cimport (
-    F_SETFL, O_NONBLOCK, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, fcntl, splice,
-)
+from c_file cimport SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, splice
 from c_socket cimport MSG_MORE, MSG_NOSIGNAL
 from c_uring cimport *
 from closing cimport conn_close, conn_release, transfer_end
@@ -22,7 +20,7 @@ from engine cimport (
     OP_POLL, OP_SEND, OP_SPLICE, Engine, conn_set_deadline, conn_userdata,
     engine_run_first, engine_run_soon,
 )
-from finish cimport conn_block_again, conn_response_done
+from finish cimport conn_response_done
 from gate cimport gate_pass, gate_return, gate_settle, gate_trim
 from limits cimport INLINE_SPLICE_BYTES
 from pipes cimport (
@@ -31,6 +29,7 @@ from pipes cimport (
 )
 from residency cimport PAGE_BYTES, residency_hot
 from ring cimport ring_counted_sqe
+from sockmode cimport sockmode_cork, sockmode_plain, sockmode_splice
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
     TRANSFER_SENDING, Span, Transfer, transfer_advance, transfer_gather, transfer_left,
@@ -218,12 +217,13 @@ cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef int64_t n = min(most, min(t.granted_bytes, s.n - t.span_done))
     if t.granted_bytes - n < most // 4 and n == most:
         gate_trim(e, t, n)  # a scrap of a grant is not worth a splice of its own
-    if not t.nonblocking:
-        fcntl(c.fd, F_SETFL, O_NONBLOCK)
-        t.nonblocking = True
+    sockmode_splice(c, t)
     if transmit_is_hot(e, t, offset, n):
+        if n == most:
+            sockmode_cork(c, t, True)
         transmit_hot(e, c, t, n)
     else:
+        sockmode_cork(c, t, False)
         transmit_cold(e, c, t, n)
 
 
@@ -231,12 +231,12 @@ cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
     """Take the transfer's next step; it is ready and not complete."""
     cdef Transfer* t = c.transfer
     if t.granted_bytes == 0 and not gate_pass(e, t):
+        sockmode_cork(c, t, False)
         return
     if t.spans[t.span].at == NULL:
         transmit_file(e, c, t)
     else:
-        if t.nonblocking:
-            conn_block_again(c, t)
+        sockmode_plain(c, t)
         transmit_memory(e, c, t)
 
 

@@ -113,6 +113,16 @@ def test_blank_lines_before_a_request_are_ignored(server: Server) -> None:
         assert client.read().body == HELLO
 
 
+def test_a_client_that_sends_on_after_a_refusal_still_reads_it(server: Server) -> None:
+    body = b"x" * 900_000
+    for _ in range(20):
+        with server.client() as client:
+            head = request("/hello.txt", "POST", content_length=str(len(body)))
+            client.send(head + body)
+            assert client.read().status == 413
+            assert client.closed()
+
+
 def test_a_burst_of_pipelined_requests_is_answered_whole(server: Server) -> None:
     """More than a connection is let to keep, all here before the first answer is."""
     count = 20000
