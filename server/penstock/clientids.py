@@ -8,8 +8,9 @@ MAX_CLIENT_ID_BYTES = 64  # the engine's own bound; a test holds them together
 # name would make its series ambiguous.
 OTHER_CLIENTS = "other"
 _HOST_PREFIX_V6 = 64
-_LIKE_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:.*")
-_LIKE_NETWORK = re.compile(r"(?:[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)/[0-9]+")
+_DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_HEX_GROUPS = re.compile(r"[0-9a-fA-F:.]+")
+_GROUPS_V6 = 8
 
 
 def check_client_id(client_id: str) -> str:
@@ -31,18 +32,24 @@ def check_client_id(client_id: str) -> str:
     return client_id
 
 
+def _is_like_address(host: str) -> bool:
+    """Not every name of hexadecimal digits and colons: a MAC address is one, too."""
+    if _DOTTED.fullmatch(host):
+        return True
+    colons = "::" in host or host.count(":") == _GROUPS_V6 - 1
+    return colons and _HEX_GROUPS.fullmatch(host) is not None
+
+
 def _check_address(client_id: str) -> None:
     """Refuse what looks like an address and is none that a client can have."""
-    network = _LIKE_NETWORK.fullmatch(client_id)
+    host, slash, prefix = client_id.partition("/")
+    if not _is_like_address(host) or (slash and not prefix.isdecimal()):
+        return
     try:
-        if network or _LIKE_ADDRESS.fullmatch(client_id):
-            prefix = ip_network(client_id, strict=False).prefixlen if network else 64
-        else:
-            return
-        version = ip_address(client_id.partition("/")[0]).version
+        network = ip_network(client_id, strict=False)
     except ValueError:
         raise ValueError(f"{client_id!r} looks like an address, and is none") from None
-    if network and (version == 4 or prefix != _HOST_PREFIX_V6):
+    if slash and (network.version, network.prefixlen) != (6, _HOST_PREFIX_V6):
         raise ValueError(
             f"{client_id!r} is no client: an IPv4 address is one, and the /64 of an "
             "IPv6 address"

@@ -335,6 +335,7 @@ def test_a_client_twice_is_told_beside_other_problems(tmp_path: Path) -> None:
 
 def test_names_that_are_no_addresses_are_fine(tmp_path: Path) -> None:
     names = ["a:b c", "v1.2.3", "10", "team/ci", "x::y z", "1.2.3.4.5"]
+    names += ["aa:bb:cc:dd:ee:ff", "fe:ed:worker", "a:b/1", "2024/11", "10.0.0.1/x"]
     text = "\n".join(f"[clients.'{name}']" for name in names)
     assert list(load(tmp_path, text).clients) == names
 
