@@ -88,7 +88,8 @@ cdef inline int64_t bucket_take(
                 return vt - now_ns
             # Nobody can owe so much: a grant was charged at a rate that had just been
             # replaced. At 1 byte per second it would be a debt of hours.
-            atomic_cas_i64(&b.vt_ns, &vt, now_ns + most)
+            if atomic_cas_i64(&b.vt_ns, &vt, now_ns + most):
+                return most
             continue
         later = (vt if vt > full else full) + bucket_ns(n_bytes, rate)
         if atomic_cas_i64(&b.vt_ns, &vt, later):

@@ -54,14 +54,11 @@ cdef inline void receive_bytes(
     Engine* e, Conn* c, const char* data, size_t n
 ) noexcept nogil:
     cdef size_t used
-    if c.state == CONN_LINGERING or conn_ends(c):
-        receive_discard(e, c, n)
-        return
     while n and c.state == CONN_OPEN and not conn_busy(c) and not conn_pending(c):
         used = conn_feed(e, c, data, n)
         data += used
         n -= used
-    if conn_ends(c):
+    if c.state == CONN_LINGERING or conn_ends(c):
         receive_discard(e, c, n)
     elif c.state == CONN_OPEN:
         receive_keep(e, c, data, n)

@@ -243,12 +243,22 @@ cdef inline int file_open_cached(Engine* e, const File* f, bint probe) noexcept 
     return penstock_openat2(e.root_fd, file_name(f), &how)
 
 
-cdef inline void file_open(Engine* e, File* f) noexcept nogil:
-    cdef int fd = file_open_cached(e, f, False)
-    if fd == -EAGAIN:
-        file_open_async(e, f, False)
+cdef inline void file_answered(
+    Engine* e, File* f, bint probe, int fd
+) noexcept nogil:
+    if probe:
+        file_probed(e, f, fd)
     else:
         file_opened(e, f, fd)
+
+
+cdef inline void file_open(Engine* e, File* f, bint probe) noexcept nogil:
+    """At once where the kernel knows the names, else on the ring."""
+    cdef int fd = file_open_cached(e, f, probe)
+    if fd == -EAGAIN:
+        file_open_async(e, f, probe)
+    else:
+        file_answered(e, f, probe, fd)
 
 
 cdef inline void file_probed(Engine* e, File* f, int fd) noexcept nogil:
@@ -264,7 +274,7 @@ cdef inline void file_probed(Engine* e, File* f, int fd) noexcept nogil:
     if rc < 0:
         file_fail(e, f, status_of_errno(-rc))
     elif S_ISREG(s.st_mode):
-        file_open(e, f)
+        file_open(e, f, False)
     elif S_ISDIR(s.st_mode):
         f.kind = FILE_DIRECTORY
         f.validated_ns = e.now_ns
@@ -272,14 +282,6 @@ cdef inline void file_probed(Engine* e, File* f, int fd) noexcept nogil:
         file_ready(e, f)
     else:
         file_fail(e, f, 404)
-
-
-cdef inline void file_probe(Engine* e, File* f) noexcept nogil:
-    cdef int fd = file_open_cached(e, f, True)
-    if fd == -EAGAIN:
-        file_open_async(e, f, True)
-    else:
-        file_probed(e, f, fd)
 
 
 cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
@@ -318,17 +320,14 @@ cdef inline File* resolve(Engine* e, const char* path, size_t n) noexcept nogil:
     if f == NULL:
         return NULL
     filecache_link(&e.files, f)
-    file_probe(e, f)
+    file_open(e, f, True)
     return f
 
 
 cdef inline void on_open(Engine* e, File* f, int res) noexcept nogil:
     e.ring.in_flight -= 1
     e.files.filling -= 1
-    if f.how.flags & O_PATH:
-        file_probed(e, f, res)
-    else:
-        file_opened(e, f, res)
+    file_answered(e, f, (f.how.flags & O_PATH) != 0, res)
     file_unref(f)
 
 
