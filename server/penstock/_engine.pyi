@@ -132,9 +132,9 @@ class EngineStatistics(TypedDict):
     pipes: int  # pipes out of the pool now
     pipes_limit: int
     receive_buffers: int  # provided buffers held by connections now
+    receive_buffers_limit: int
     pending_bytes: int  # memory for input of later requests
     pending_cut_total: int
-    receive_buffers_limit: int
     sqes_in_flight: int  # beyond the engine's own standing ones
     cache_entries: int
     cache_bytes: int

@@ -44,8 +44,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": Refused, "description": "Refused; nothing has changed"},
     503: {"model": Reason, "description": "The client table is full"},
 }
-
-
 _GUARDED: dict[int | str, dict[str, Any]] = {
     401: {"model": Reason, "description": "The admin token is needed"},
     403: {"model": Reason, "description": "Host or Origin is not the admin address"},

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.clientids import canonical_client_id
+from penstock.fieldtypes import spelled
 from penstock.settings import Client, Settings
 
 Key = tuple[int | str, ...]
@@ -40,10 +41,9 @@ def duplicate_tokens(data: dict[str, Any]) -> list[Problem]:
 
     Looks at the raw data, so that it finds them even when other values are wrong.
     """
-    clients = data.get("clients")
     owners: dict[str, str] = {}
     problems = []
-    for client_id, client in (clients if isinstance(clients, dict) else {}).items():
+    for client_id, client in _raw_clients(data).items():
         digests = client.get("token_sha256") if isinstance(client, dict) else None
         for i, digest in enumerate(digests if isinstance(digests, list) else []):
             owner = owners.setdefault(str(digest).lower(), f"{client_id}, {i}")
@@ -56,15 +56,19 @@ def duplicate_tokens(data: dict[str, Any]) -> list[Problem]:
 
 def duplicate_clients(data: dict[str, Any]) -> list[Problem]:
     """Ids that mean one client, like two addresses of one /64; in the raw data, too."""
-    clients = data.get("clients")
     seen: dict[str, str] = {}
     problems = []
-    for client_id in clients if isinstance(clients, dict) else ():
+    for client_id in _raw_clients(data):
         other = seen.setdefault(canonical_client_id(client_id), client_id)
         if other != client_id:
             text = f"is the same client as clients.{_word(other)}"
             problems.append(Problem(("clients", client_id), text))
     return problems
+
+
+def _raw_clients(data: dict[str, Any]) -> dict[str, Any]:
+    clients = data.get("clients")
+    return clients if isinstance(clients, dict) else {}
 
 
 def _key(loc: Sequence[int | str]) -> Key:
@@ -101,7 +105,7 @@ def _shown(error: ErrorDetails) -> str:
     if _SECRET_KEYS & set(error["loc"]):
         return "what is there"
     try:
-        text = repr(error["input"])
+        text = spelled(error["input"])
     except ValueError:  # an integer with more digits than Python prints
         return "a number that is far too large"
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"

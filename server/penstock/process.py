@@ -10,7 +10,7 @@ from penstock.limits import Limits
 
 # Python, Trio, the admin API with its connections, listeners; measured: 20 at rest.
 PROCESS_DESCRIPTORS = 64
-# Ring, two mailboxes, root, /dev/null, epoll of the listeners.
+# Ring, two mailboxes, root, /dev/null; the rest for listeners.
 ENGINE_DESCRIPTORS = 8
 # Connections beyond ``max_connections`` that are told 503; the engine's own number.
 REFUSAL_SLOTS = 64

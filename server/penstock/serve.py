@@ -17,12 +17,7 @@ from penstock.limits import Limits
 from penstock.listeners import open_listeners, open_single
 from penstock.loading import Source
 from penstock.media import media_types
-from penstock.process import (
-    choose_cpus,
-    fit_descriptors,
-    open_root,
-    raise_nofile,
-)
+from penstock.process import choose_cpus, fit_descriptors, open_root, raise_nofile
 from penstock.settings import Settings
 from penstock.supervisor import Supervisor
 
