@@ -8,10 +8,13 @@ figure starts from a server that has already served, so that what it sets up onc
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cyclopts import Parameter
+
 from perf.bench import Bench
+from perf.cli import Common, app, execute, numbers
 from perf.cpu import process_tree
 from perf.errors import PerfError
 from perf.load import hold
@@ -28,6 +31,29 @@ METRICS = (
     Metric("rss_after_mib", "RSS after", "MiB", 1),
     Metric("connections", "idle connections", "", 0),
 )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class IdleCommon(Common):
+    rounds: int = 3
+    "How often every server takes its turn."
+
+
+@app.command(name=NAME)
+def command(*, connections: str = "10000", common: IdleCommon | None = None) -> int:
+    """Idle keep-alive connections: user memory of the server for each.
+
+    Args:
+        connections: How many are kept open.
+    """
+    counts = numbers("connections", connections)
+    return execute(
+        common or IdleCommon(),
+        NAME,
+        lambda bench: steps(bench, counts),
+        lambda bench: run(bench, counts),
+    )
 
 
 def steps(bench: Bench, connections: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from perf import corpus
 from perf.bench import Bench, measured
+from perf.cli import Common, app, execute, numbers
 from perf.load import sink
 from perf.results import Metric, Result, Sample
 from perf.servers import Kind, running
@@ -22,6 +23,28 @@ METRICS = (
     Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "sink CPU", "", digits=2),
 )
+
+
+@app.command(name=NAME)
+def command(
+    *,
+    sizes: str = str(100 * corpus.MIB),
+    connections: str = "1,16",
+    common: Common | None = None,
+) -> int:
+    """Large hot files: CPU per GB and GB/s.
+
+    Args:
+        sizes: Bytes per file.
+        connections: How many keep-alive connections.
+    """
+    bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
+    return execute(
+        common or Common(),
+        NAME,
+        lambda bench: steps(bench, bytes_, counts),
+        lambda bench: run(bench, bytes_, counts),
+    )
 
 
 def steps(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> int:

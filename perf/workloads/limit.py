@@ -7,10 +7,13 @@ bodies that it received from the first one on, over an exact interval.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+from cyclopts import Parameter
 
 from perf import corpus
 from perf.bench import Bench
+from perf.cli import Common, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import sink
 from perf.results import SUBJECT, Metric, Result, Sample
@@ -23,6 +26,39 @@ METRICS = (
     Metric("mean_mb_per_second", "mean", "MB/s", digits=3),
     Metric("error_percent", "error", "%", digits=2),
 )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class LimitCommon(Common):
+    rounds: int = 1
+    "How often every case is measured, each time by a new client."
+    seconds: int = 10
+    "Over how long the mean is taken."
+    server_cpu: str = "all"
+    "Cores of the server: all is two engines where there are two cores."
+
+
+@app.command(name=NAME)
+def command(
+    *,
+    limits: str = "1,10,100",
+    connections: str = "1,4,16,64",
+    common: LimitCommon | None = None,
+) -> int:
+    """One client under a limit: the mean rate it got. Exit code 1 above 1 % error.
+
+    Args:
+        limits: MB/s (10^6 bytes per second).
+        connections: Over how many connections the client downloads at once.
+    """
+    rates, counts = numbers("limits", limits), numbers("connections", connections)
+    return execute(
+        common or LimitCommon(),
+        NAME,
+        lambda bench: steps(bench, rates, counts),
+        lambda bench: run(bench, rates, counts),
+    )
 
 
 def steps(bench: Bench, limits_mb: Sequence[int], connections: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from perf import corpus
 from perf.bench import Bench, measured
+from perf.cli import Common, app, execute, numbers
 from perf.load import wrk
 from perf.results import Metric, Result, Sample
 from perf.servers import Kind, running
@@ -22,6 +23,25 @@ METRICS = (
     Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "wrk CPU", "", digits=2),
 )
+
+
+@app.command(name=NAME)
+def command(
+    *, sizes: str = "1024", connections: str = "64", common: Common | None = None
+) -> int:
+    """Small files over keep-alive connections: CPU per request and requests/s.
+
+    Args:
+        sizes: Bytes per file, for example 1024,16384,65536.
+        connections: How many keep-alive connections, for example 1,64,512.
+    """
+    bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
+    return execute(
+        common or Common(),
+        NAME,
+        lambda bench: steps(bench, bytes_, counts),
+        lambda bench: run(bench, bytes_, counts),
+    )
 
 
 def steps(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> int:

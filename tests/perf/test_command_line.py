@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from perf import corpus
-from perf.__main__ import numbers, servers
 from perf.bench import Usage
+from perf.cli import numbers, servers
 from perf.errors import PerfError
 from perf.workloads.idle import rss_bytes
 
