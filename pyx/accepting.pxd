@@ -7,8 +7,8 @@ from c_atomic cimport atomic_add_i64
 from c_errno cimport ECANCELED
 from c_file cimport close
 from c_socket cimport (
-    AF_INET, AF_INET6, SOCK_CLOEXEC, getpeername, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_storage,
+    AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_NONBLOCK, getpeername, sockaddr, sockaddr_in,
+    sockaddr_in6, sockaddr_storage,
 )
 from c_uring cimport *
 from clients cimport (
@@ -28,13 +28,18 @@ from userdata cimport userdata_pack
 from wheel cimport wheel_arm, wheel_cancel
 
 
+cdef enum:
+    # Inline moves of files must not wait; SEND and RECV of io_uring wait all the same.
+    ACCEPTED_FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK
+
+
 cdef inline void accept_arm(Engine* e, uint32_t i) noexcept nogil:
     cdef Listener* listener = &e.listeners[i]
     cdef io_uring_sqe* sqe
     if listener.accepting or e.state != ENGINE_SERVING:
         return
     sqe = ring_sqe(&e.ring)
-    io_uring_prep_multishot_accept(sqe, listener.fd, NULL, NULL, SOCK_CLOEXEC)
+    io_uring_prep_multishot_accept(sqe, listener.fd, NULL, NULL, ACCEPTED_FLAGS)
     io_uring_sqe_set_data64(sqe, userdata_pack(OP_ACCEPT, i, 0))
     listener.accepting = True
     e.standing += 1

@@ -17,6 +17,7 @@ cdef extern from *:
     #include <fcntl.h>
     #include <stdint.h>
     #include <sys/mman.h>
+    #include <sys/sendfile.h>
     #include <sys/stat.h>
     #include <sys/syscall.h>
     #include <sys/uio.h>
@@ -77,6 +78,7 @@ cdef extern from *:
     ssize_t splice(
         int fd_in, int64_t* off_in, int fd_out, int64_t* off_out, size_t n,
         unsigned int flags) nogil
+    ssize_t sendfile(int fd_out, int fd_in, int64_t* offset, size_t n) nogil
     ssize_t preadv2(int fd, const iovec* iov, int n, int64_t offset, int flags) nogil
     void* mmap(void* at, size_t n, int prot, int flags, int fd, int64_t off) nogil
     int munmap(void* at, size_t n) nogil

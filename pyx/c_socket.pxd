@@ -26,6 +26,8 @@ cdef extern from "<sys/socket.h>" nogil:
 
     int getpeername(int fd, sockaddr* addr, unsigned int* n)
     int shutdown(int fd, int how)
+    ssize_t send(int fd, const void* at, size_t n, int flags)
+    int getsockopt(int fd, int level, int name, void* value, unsigned int* n)
     int setsockopt(int fd, int level, int name, const void* value, unsigned int n)
 
     enum:
@@ -33,12 +35,15 @@ cdef extern from "<sys/socket.h>" nogil:
         AF_INET6
         SHUT_WR
         SHUT_RDWR
+        MSG_DONTWAIT
         MSG_MORE
         MSG_NOSIGNAL
         SOCK_CLOEXEC
+        SOCK_NONBLOCK
 
 cdef extern from "<netinet/tcp.h>" nogil:
     enum:
+        TCP_CONGESTION
         TCP_CORK
 
 cdef extern from "<netinet/in.h>" nogil:

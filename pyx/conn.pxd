@@ -21,6 +21,11 @@ cdef enum ConnState:
     CONN_LINGERING    # our FIN is out; input is thrown away until theirs
     CONN_CLOSING      # shut down; waits for its SQEs to come back
 
+cdef enum Pacing:
+    PACING_UNKNOWN    # not asked yet
+    PACING_NOT
+    PACING_YES        # the congestion control spaces segments out by timers
+
 cdef enum Deadline:
     DEADLINE_IDLE     # no request begun
     DEADLINE_HEADER   # a request begun and not complete
@@ -56,6 +61,7 @@ cdef struct Conn:
     uint32_t in_flight     # SQEs and waits that will still come back
     uint8_t state
     uint8_t deadline       # which Deadline
+    uint8_t pacing         # which Pacing
     bint runnable          # is in the engine's list
     bint receiving         # a multishot RECV is armed
     bint pausing           # and is being cancelled

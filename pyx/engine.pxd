@@ -6,6 +6,7 @@ Nothing here is touched by another thread, except ``clients`` (atomic), ``inbox`
 
 from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from c_assert cimport ENGINE_ASSERT
@@ -23,7 +24,7 @@ from gatequeue cimport GateQueue
 from http1 cimport http1_init, http1_settings
 from httpdate cimport HTTPDATE_BYTES, httpdate_format
 from limits cimport (
-    CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS, REFUSAL_SLOTS, Limits,
+    COPY_BYTES, CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS, REFUSAL_SLOTS, Limits,
 )
 from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
 from mime cimport MediaTypes
@@ -105,9 +106,11 @@ cdef struct Engine:
     Conn* runnable         # to be advanced in this loop, oldest first
     Conn* runnable_last
     Conn* starved          # wait for provided buffers
+    char* copy_buffer      # COPY_BYTES, empty between two calls
     int64_t now_ns
     int64_t date_s
     int64_t drain_cut      # connections that the deadline cut
+    uint32_t advanced      # connections that the last round of the loop advanced
     uint32_t listeners_n
     uint32_t standing      # accepts and the mailbox poll in flight
     uint32_t index
@@ -264,12 +267,17 @@ cdef inline int engine_init(Engine* e, uint64_t seed) noexcept nogil:
         rc = mailbox_init(&e.outbox, MAILBOX_LETTERS)
     if rc == 0:
         rc = pipes_init(&e.pipes, e.limits.pipes, e.limits.pipe_bytes)
+    if rc == 0:
+        e.copy_buffer = <char*>malloc(COPY_BYTES)
+        rc = 0 if e.copy_buffer != NULL else -ENOMEM
     return rc
 
 
 cdef inline void engine_free(Engine* e) noexcept nogil:
     """Give back what ``engine_init`` took; the ring is gone already."""
     pipes_free(&e.pipes)
+    free(e.copy_buffer)
+    e.copy_buffer = NULL
     mailbox_free(&e.inbox)
     mailbox_free(&e.outbox)
     if e.files.buckets != NULL:

@@ -17,6 +17,7 @@ from limits cimport (
 from loop cimport loop_run
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
 from mime cimport MediaType
+from strategy cimport TRANSMIT_AUTO, TRANSMIT_SPLICE
 
 import errno as errno_names
 import os
@@ -44,7 +45,8 @@ LIMITS = {
     "header_timeout_ns": (10 * SECOND, SECOND // 1000, 86400 * SECOND),
     "write_timeout_ns": (60 * SECOND, SECOND // 1000, 86400 * SECOND),
     "linger_timeout_ns": (2 * SECOND, SECOND // 1000, 600 * SECOND),
-    "small_file_bytes": (65536, 0, 1 << 24),
+    "small_file_bytes": (16384, 0, 1 << 24),
+    "transmit": (TRANSMIT_AUTO, TRANSMIT_AUTO, TRANSMIT_SPLICE),
     "cache_entries": (4096, 1, 1 << 20),
     "cache_bytes": (1 << 26, 0, 1 << 40),
     "cache_revalidate_ns": (SECOND, 0, 86400 * SECOND),
@@ -89,6 +91,7 @@ cdef void fill_limits(Limits* l, dict n) except *:
     l.write_timeout_ns = n["write_timeout_ns"]
     l.linger_timeout_ns = n["linger_timeout_ns"]
     l.small_file_bytes = n["small_file_bytes"]
+    l.transmit = n["transmit"]
     l.cache_entries = n["cache_entries"]
     l.cache_bytes = n["cache_bytes"]
     l.cache_revalidate_ns = n["cache_revalidate_ns"]

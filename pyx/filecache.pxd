@@ -47,6 +47,7 @@ cdef struct File:
     int64_t ctime_ns
     int64_t modified_s       # what Last-Modified says
     int64_t validated_ns     # when it was last compared with the disk
+    int64_t hot_ns           # when all of it was last seen in the page cache, or 0
     int64_t charged_bytes    # of the cache's budget
     open_how how             # of the open in flight
     Text media_type
@@ -58,6 +59,7 @@ cdef struct File:
     uint16_t status          # of a failed fill
     uint8_t state
     uint8_t kind
+    uint8_t strategy         # how its bytes get to a socket (strategy.pxd)
     bint linked              # the cache finds it
     bint used                # since the hand passed
     uint8_t etag_n

@@ -5,12 +5,12 @@ from conn cimport DEADLINE_IDLE, Conn, conn_pending
 from engine cimport (
     ENGINE_DRAINING, Engine, conn_set_deadline, engine_run_soon,
 )
-from sockmode cimport sockmode_plain
+from sockmode cimport sockmode_cork
 
 
 cdef inline void conn_response_done(Engine* e, Conn* c) noexcept nogil:
     cdef bint close = c.transfer.close_after
-    sockmode_plain(c, c.transfer)
+    sockmode_cork(c, c.transfer, False)
     transfer_end(e, c)
     if close or e.state == ENGINE_DRAINING or (c.peer_closed and not conn_pending(c)):
         conn_linger(e, c)

@@ -25,6 +25,7 @@ cdef struct Limits:
     uint32_t sq_entries            # submission queue
     uint32_t iowq_workers          # io-wq workers per class: each may block on a disk
     bint show_dotfiles
+    uint32_t transmit              # TransmitMode (strategy.pxd)
 
 cdef enum:
     # A Request holds the target and the fields the engine looks at; 16 KiB each is
@@ -72,9 +73,11 @@ cdef extern from *:
     #define ACCEPT_BACKOFF_NS INT64_C(100000000)
     /* The loop wakes at least this often, so that clocks and Date stay true. */
     #define LOOP_WAIT_MAX_NS INT64_C(1000000000)
-    /* One inline splice, and what one transfer may move before others have a turn. */
-    #define INLINE_SPLICE_BYTES INT64_C(1048576)
+    /* One inline move, and what one transfer may move before others have a turn. */
+    #define INLINE_MOVE_BYTES INT64_C(1048576)
+    #define COPY_BYTES INT64_C(262144)
     """
     const int64_t ACCEPT_BACKOFF_NS
     const int64_t LOOP_WAIT_MAX_NS
-    const int64_t INLINE_SPLICE_BYTES
+    const int64_t INLINE_MOVE_BYTES
+    const int64_t COPY_BYTES

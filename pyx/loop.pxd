@@ -137,16 +137,13 @@ cdef inline int64_t loop_wait_ns(Engine* e) noexcept nogil:
 cdef inline void loop_advance(Engine* e) noexcept nogil:
     """Those runnable now; what they make runnable waits for the next round."""
     cdef Conn* last = e.runnable_last
-    cdef Conn* c
-    if e.runnable == NULL:
-        return
-    while True:
+    cdef Conn* c = NULL
+    cdef uint32_t advanced = 0
+    while e.runnable != NULL and c != last:
         c = engine_next_runnable(e)
-        if c == NULL:
-            return
         conn_advance(e, c)
-        if c == last:
-            return
+        advanced += 1
+    e.advanced = advanced
 
 
 cdef inline int loop_once(Engine* e) noexcept nogil:

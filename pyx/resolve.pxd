@@ -39,6 +39,7 @@ from image cimport Image, image_new, image_unref
 from mime cimport mime_lookup
 from plan cimport file_facts
 from ring cimport ring_counted_sqe
+from strategy cimport STRATEGY_MEMORY, strategy_of_file
 from writer cimport Writer, writer_count, writer_hex, writer_init, writer_string
 
 
@@ -221,7 +222,9 @@ cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
     file_take_stat(f, &s, e.date_s)
     f.kind = FILE_REGULAR
     file_describe(e, f)
-    if f.size <= e.limits.small_file_bytes:
+    f.strategy = strategy_of_file(
+        <unsigned char>e.limits.transmit, f.size, e.limits.small_file_bytes)
+    if f.strategy == STRATEGY_MEMORY:
         file_load(e, f)
     else:
         file_ready(e, f)

@@ -5,13 +5,15 @@ from libc.string cimport strlen
 
 from c_assert cimport ENGINE_ASSERT
 from c_atomic cimport atomic_add_i64
+from c_file cimport RWF_NOWAIT, preadv2
 from c_llhttp cimport HTTP_HEAD
+from c_socket cimport iovec
 from clients cimport Client, client_use, clients_at
 from conn cimport DEADLINE_WRITE, Conn
 from counters cimport counters_status
 from engine cimport (
     ENGINE_DRAINING, Engine, conn_set_deadline, engine_drop_request,
-    engine_new_transfer,
+    engine_new_transfer, engine_run_soon,
 )
 from filecache cimport File, file_ref
 from heads cimport (
@@ -25,8 +27,9 @@ from request cimport (
     FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH,
     FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, Request,
 )
+from strategy cimport COPIED_RANGE_MAX_BYTES
 from target cimport target_encode_path
-from transfer cimport Transfer, transfer_add
+from transfer cimport Span, Transfer, transfer_add
 from transmit cimport transmit_more
 from writer cimport (
     Writer, writer_bytes, writer_count, writer_init, writer_string, writer_u64,
@@ -66,7 +69,11 @@ cdef inline void response_start(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     engine_drop_request(e, c)
     c.transfer = t
     conn_set_deadline(e, c, DEADLINE_WRITE, e.limits.write_timeout_ns)
-    transmit_more(e, c)
+    if t.image == NULL and t.file != NULL and t.spans_n > 1:
+        # It may be complete at once, and what called this has more to do with ``c``.
+        engine_run_soon(e, c)
+    else:
+        transmit_more(e, c)
 
 
 cdef inline bint request_is_plain(const Request* r, bint close) noexcept nogil:
@@ -92,6 +99,23 @@ cdef inline void respond_image(
         <int64_t>(f.image.head_n + (0 if head else f.image.body_n)))
 
 
+cdef inline void respond_copy_short(Transfer* t, const Writer* text) noexcept nogil:
+    """A short range of a large file is read behind the head, if that needs no disk: one
+    SEND then has both. Otherwise the transfer stays as it is."""
+    cdef Span* s = &t.spans[1]
+    cdef iovec v
+    if t.spans_n != 2 or s.at != NULL or s.n > COPIED_RANGE_MAX_BYTES:
+        return
+    if s.n > text.end - text.at:
+        return
+    v.iov_base = text.at
+    v.iov_len = <size_t>s.n
+    if preadv2(t.file.fd, &v, 1, s.offset, RWF_NOWAIT) != s.n:
+        return
+    t.spans[0].n += s.n
+    t.spans_n = 1
+
+
 cdef inline void respond_planned(
     Engine* e, Conn* c, Transfer* t, File* f
 ) noexcept nogil:
@@ -107,6 +131,9 @@ cdef inline void respond_planned(
     plan_file(&p)
     ENGINE_ASSERT(not p.text.full)
     t.file = file_ref(f)
+    t.strategy = f.strategy
+    if f.image == NULL:
+        respond_copy_short(t, &p.text)
     if f.image != NULL:
         f.image.refs += 1
         t.image = f.image

@@ -1,7 +1,7 @@
-"""SockMode: what a socket is set to while files are spliced to it, and undone after.
+"""SockMode: what is set on a socket while a large file goes out, and what it uses.
 
-O_NONBLOCK keeps a splice from blocking the loop when the socket is full; without it
-io_uring waits by itself, with it, it would answer EAGAIN.
+Accepted sockets are O_NONBLOCK, so that no inline move blocks the loop; SEND and RECV
+of io_uring wait by themselves all the same.
 
 TCP_CORK lets the kernel send full segments only: without it every splice pushes its
 tail, and 100 MiB over loopback cost a sixth more CPU. The kernel holds a tail for up to
@@ -9,16 +9,17 @@ tail, and 100 MiB over loopback cost a sixth more CPU. The kernel holds a tail f
 waits for something else than its socket: tokens, a disk, a pipe, its end.
 """
 
-from c_file cimport F_SETFL, O_NONBLOCK, fcntl
-from c_socket cimport IPPROTO_TCP, TCP_CORK, setsockopt
-from conn cimport Conn
+from libc.string cimport memcmp
+
+from c_socket cimport (
+    IPPROTO_TCP, TCP_CONGESTION, TCP_CORK, getsockopt, setsockopt,
+)
+from conn cimport PACING_NOT, PACING_UNKNOWN, PACING_YES, Conn
 from transfer cimport Transfer
 
 
-cdef inline void sockmode_splice(Conn* c, Transfer* t) noexcept nogil:
-    if not t.nonblocking:
-        fcntl(c.fd, F_SETFL, O_NONBLOCK)
-        t.nonblocking = True
+cdef enum:
+    CC_NAME_BYTES = 16   # TCP_CA_NAME_MAX
 
 
 cdef inline void sockmode_cork(Conn* c, Transfer* t, bint corked) noexcept nogil:
@@ -28,8 +29,14 @@ cdef inline void sockmode_cork(Conn* c, Transfer* t, bint corked) noexcept nogil
         t.corked = corked
 
 
-cdef inline void sockmode_plain(Conn* c, Transfer* t) noexcept nogil:
-    sockmode_cork(c, t, False)
-    if t.nonblocking:
-        fcntl(c.fd, F_SETFL, 0)
-        t.nonblocking = False
+cdef inline bint sockmode_paces(Conn* c) noexcept nogil:
+    """Whether the connection's congestion control paces (BBR does, in every version).
+    A route may have chosen it: only the socket itself knows."""
+    cdef char name[CC_NAME_BYTES]
+    cdef unsigned int n = CC_NAME_BYTES
+    if c.pacing == PACING_UNKNOWN:
+        c.pacing = PACING_NOT
+        if getsockopt(c.fd, IPPROTO_TCP, TCP_CONGESTION, name, &n) == 0:
+            if n >= 3 and memcmp(name, b"bbr", 3) == 0:
+                c.pacing = PACING_YES
+    return c.pacing == PACING_YES

@@ -10,7 +10,7 @@ from c_socket cimport iovec, msghdr
 from filecache cimport File, file_unref
 from image cimport Image, image_unref
 from limits cimport (
-    GATHER_MAX, INLINE_SPLICE_BYTES, SPANS_MAX, TRANSFER_TEXT_BYTES,
+    GATHER_MAX, INLINE_MOVE_BYTES, SPANS_MAX, TRANSFER_TEXT_BYTES,
 )
 
 
@@ -47,8 +47,9 @@ cdef struct Transfer:
     uint8_t state
     bint first_byte_seen
     bint close_after       # the connection ends with it
-    bint nonblocking       # O_NONBLOCK is set on the socket (sockmode.pxd)
-    bint corked            # and TCP_CORK
+    uint8_t strategy       # of the spans in the file (strategy.pxd)
+    bint whole_piece       # the piece under way is as long as one may be
+    bint corked            # TCP_CORK is set on the socket (sockmode.pxd)
     int pipe               # index in the pool while a fill is in flight, or -1
     msghdr message
     iovec gather[GATHER_MAX]
@@ -62,13 +63,14 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.file = NULL
     t.image = NULL
     t.total_bytes = t.moved_bytes = t.granted_bytes = t.span_done = 0
-    t.window_bytes = INLINE_SPLICE_BYTES
+    t.window_bytes = INLINE_MOVE_BYTES
     t.hot_until = t.hot_ns = t.started_ns = 0
     t.client = t.span = t.spans_n = 0
     t.status = 0
     t.state = TRANSFER_READY
     t.first_byte_seen = t.close_after = False
-    t.nonblocking = t.corked = False
+    t.whole_piece = t.corked = False
+    t.strategy = 0
     t.pipe = -1
 
 

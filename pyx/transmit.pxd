@@ -7,11 +7,11 @@ always inline and never blocks; what the socket does not take is dropped from th
 (only page references) and spliced again later, so that a slow reader holds no pipe.
 """
 
-from libc.errno cimport EAGAIN, EINTR, EPIPE, errno
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS
 from libc.stdint cimport int64_t, uint32_t
 
-from c_file cimport SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, splice
-from c_socket cimport MSG_MORE, MSG_NOSIGNAL
+from c_file cimport SPLICE_F_MOVE
+from c_socket cimport MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, send
 from c_uring cimport *
 from closing cimport conn_close, conn_release, transfer_end
 from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn
@@ -20,16 +20,19 @@ from engine cimport (
     OP_POLL, OP_SEND, OP_SPLICE, Engine, conn_set_deadline, conn_userdata,
     engine_run_first, engine_run_soon,
 )
+from filecache cimport File
 from finish cimport conn_response_done
 from gate cimport gate_pass, gate_return, gate_settle, gate_trim
-from limits cimport INLINE_SPLICE_BYTES
+from limits cimport COPY_BYTES, INLINE_MOVE_BYTES
+from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
 from pipes cimport (
     Pipe, pipe_ready, pipes_discard, pipes_give, pipes_next_waiting, pipes_take,
     pipes_wait,
 )
 from residency cimport PAGE_BYTES, residency_hot
 from ring cimport ring_counted_sqe
-from sockmode cimport sockmode_cork, sockmode_plain, sockmode_splice
+from sockmode cimport sockmode_cork, sockmode_paces
+from strategy cimport PACED_PIECE_BYTES, STRATEGY_COPY, STRATEGY_SENDFILE
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
     TRANSFER_SENDING, Span, Transfer, transfer_advance, transfer_gather, transfer_left,
@@ -42,13 +45,13 @@ cdef extern from "<poll.h>" nogil:
 cdef extern from *:
     """
     /* A socket that took less than asked is next offered about what it took. */
-    #define SPLICE_WINDOW_MIN_BYTES INT64_C(65536)
+    #define WINDOW_MIN_BYTES INT64_C(65536)
     /* How far ahead residency is asked for: a stale answer costs one blocked loop. */
     #define HOT_WINDOW_BYTES INT64_C(4194304)
     /* And how long the answer is believed: a parked transfer comes back later. */
     #define HOT_BELIEVED_NS INT64_C(100000000)
     """
-    const int64_t SPLICE_WINDOW_MIN_BYTES
+    const int64_t WINDOW_MIN_BYTES
     const int64_t HOT_WINDOW_BYTES
     const int64_t HOT_BELIEVED_NS
 
@@ -92,80 +95,43 @@ cdef inline void transmit_memory(Engine* e, Conn* c, Transfer* t) noexcept nogil
         if n > t.granted_bytes:
             n = t.granted_bytes
         io_uring_prep_send(sqe, c.fd, s.at + t.span_done, <size_t>n, flags)
-    elif t.spans[t.span + 1].at == NULL:
-        # A file follows at once, under the same grant: let the head wait for it.
-        io_uring_prep_send(sqe, c.fd, s.at + t.span_done, <size_t>n, flags | MSG_MORE)
     else:
         transfer_gather(t, t.granted_bytes)
         io_uring_prep_sendmsg(sqe, c.fd, &t.message, flags)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SEND))
 
 
-cdef inline int64_t splice_out(
-    int pipe, int fd, int64_t n, bint more, int* error
+cdef inline void transmit_settle(
+    Engine* e, Conn* c, Transfer* t, Moved m
 ) noexcept nogil:
-    """Pipe to socket until ``n`` are moved; returns how many were. ``error``: 0, or the
-    -errno that stopped it, -EAGAIN when the socket is full."""
-    cdef unsigned int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK
-    cdef int64_t moved = 0
-    cdef ssize_t rc
-    if more:
-        flags |= SPLICE_F_MORE
-    error[0] = 0
-    while moved < n and error[0] == 0:
-        rc = splice(pipe, NULL, fd, NULL, <size_t>(n - moved), flags)
-        if rc > 0:
-            moved += rc
-        elif rc == 0:
-            error[0] = -EPIPE
-        elif errno != EINTR:
-            error[0] = -errno
-    return moved
-
-
-cdef inline void transmit_drain_pipe(
-    Engine* e, Conn* c, Transfer* t, Pipe* pipe, int64_t n
-) noexcept nogil:
-    """``n`` bytes of the current span are in ``pipe``: offer them, drop the rest."""
-    cdef int error
-    cdef int64_t moved = splice_out(
-        pipe.reader, c.fd, n, t.granted_bytes > n, &error)
-    pipes_discard(&e.pipes, pipe, n - moved)
-    if moved:
-        e.counters.bytes_spliced += moved
-        transmit_account(e, c, t, moved)
-    if error and error != -EAGAIN:
+    """What follows an attempt to move a piece of a file."""
+    if m.n:
+        transmit_account(e, c, t, m.n)
+    if m.error and m.error not in (-EAGAIN, -EINTR):
+        # Truncated under us, or unreadable, or the peer is gone: the length was
+        # promised, and only an end of the connection can take that back.
         conn_close(e, c)
     elif transfer_left(t) == 0:
         conn_response_done(e, c)
-    elif error:
-        t.window_bytes = max(SPLICE_WINDOW_MIN_BYTES, moved)
+    elif m.error == -EAGAIN:
+        t.window_bytes = max(WINDOW_MIN_BYTES, m.n)
         transmit_poll(e, c, t)
     else:
-        t.window_bytes = min(INLINE_SPLICE_BYTES, 2 * t.window_bytes)
+        t.window_bytes = min(INLINE_MOVE_BYTES, 2 * t.window_bytes)
         engine_run_soon(e, c)
 
 
 cdef inline void transmit_hot(
     Engine* e, Conn* c, Transfer* t, int64_t n
 ) noexcept nogil:
-    cdef Span* s = &t.spans[t.span]
-    cdef int64_t offset = s.offset + t.span_done
-    cdef Pipe* pipe = &e.pipes.scratch
-    cdef ssize_t filled
-    if not pipe_ready(pipe):
-        conn_close(e, c)
-        return
-    filled = splice(
-        t.file.fd, &offset, pipe.writer, NULL, <size_t>n,
-        SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
-    if filled <= 0 and (filled == 0 or errno not in (EAGAIN, EINTR)):
-        conn_close(e, c)  # truncated under us, or unreadable: the length was promised
-        return
-    if filled < 0:
-        engine_run_soon(e, c)
-        return
-    transmit_drain_pipe(e, c, t, pipe, filled)
+    cdef int64_t offset = t.spans[t.span].offset + t.span_done
+    cdef Moved m
+    if t.strategy == STRATEGY_SENDFILE:
+        m = move_sendfile(t.file.fd, offset, c.fd, n)
+    else:
+        m = move_splice(&e.pipes, t.file.fd, offset, c.fd, n, t.granted_bytes > n)
+    e.counters.bytes_spliced += m.n
+    transmit_settle(e, c, t, m)
 
 
 cdef inline void transmit_cold(
@@ -192,11 +158,21 @@ cdef inline void transmit_cold(
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SPLICE))
 
 
+cdef inline bint transmit_file_is_hot(const Engine* e, File* f) noexcept nogil:
+    """All of it: one answer for all the transfers of a file that is asked for often."""
+    if f.hot_ns and e.now_ns - f.hot_ns < HOT_BELIEVED_NS:
+        return True
+    f.hot_ns = e.now_ns if residency_hot(f.fd, 0, f.size) else 0
+    return f.hot_ns != 0
+
+
 cdef inline bint transmit_is_hot(
     const Engine* e, Transfer* t, int64_t offset, int64_t n
 ) noexcept nogil:
     """Asks for a longer stretch than the next piece, so as to ask seldom."""
     cdef int64_t ahead
+    if t.file.size <= HOT_WINDOW_BYTES and transmit_file_is_hot(e, t.file):
+        return True
     if offset + n <= t.hot_until and e.now_ns - t.hot_ns < HOT_BELIEVED_NS:
         return True
     ahead = min(HOT_WINDOW_BYTES, t.file.size - offset)
@@ -207,24 +183,72 @@ cdef inline bint transmit_is_hot(
     return residency_hot(t.file.fd, offset, n)
 
 
+cdef inline int64_t transmit_piece(
+    Engine* e, Conn* c, Transfer* t, int64_t offset, int64_t left
+) noexcept nogil:
+    """How much is offered at once."""
+    cdef int64_t most
+    cdef int64_t n
+    if t.strategy == STRATEGY_COPY:
+        most = min(t.window_bytes, COPY_BYTES)
+    elif e.advanced > 1 and sockmode_paces(c):
+        most = min(t.window_bytes, PACED_PIECE_BYTES)
+    else:
+        # A pipe carries whole pages: where the range begins inside one, the last would
+        # be left over, and every later piece would be cut in two.
+        most = min(
+            t.window_bytes, e.pipes.scratch.bytes - (offset & (PAGE_BYTES - 1)))
+    n = min(most, min(t.granted_bytes, left))
+    if t.granted_bytes - n < most // 4 and n == most:
+        gate_trim(e, t, n)  # a scrap of a grant is not worth a piece of its own
+    t.whole_piece = n == most
+    return n
+
+
+cdef inline void transmit_copy(
+    Engine* e, Conn* c, Transfer* t, int64_t offset, int64_t n
+) noexcept nogil:
+    cdef Moved m = move_copy(
+        e.copy_buffer, t.file.fd, offset, c.fd, n, t.granted_bytes > n)
+    if m.error == -ENOBUFS:
+        transmit_cold(e, c, t, n)
+    else:
+        transmit_settle(e, c, t, m)
+
+
 cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef Span* s = &t.spans[t.span]
     cdef int64_t offset = s.offset + t.span_done
-    # A pipe carries whole pages: where the range begins inside one, the last would be
-    # left over, and every later piece would be cut in two.
-    cdef int64_t most = min(
-        t.window_bytes, e.pipes.scratch.bytes - (offset & (PAGE_BYTES - 1)))
-    cdef int64_t n = min(most, min(t.granted_bytes, s.n - t.span_done))
-    if t.granted_bytes - n < most // 4 and n == most:
-        gate_trim(e, t, n)  # a scrap of a grant is not worth a splice of its own
-    sockmode_splice(c, t)
-    if transmit_is_hot(e, t, offset, n):
-        if n == most:
+    cdef int64_t n = transmit_piece(e, c, t, offset, s.n - t.span_done)
+    if t.strategy == STRATEGY_COPY:
+        transmit_copy(e, c, t, offset, n)
+    elif transmit_is_hot(e, t, offset, n):
+        if t.whole_piece:
             sockmode_cork(c, t, True)
         transmit_hot(e, c, t, n)
     else:
         sockmode_cork(c, t, False)
         transmit_cold(e, c, t, n)
+
+
+cdef inline bint transmit_head(Engine* e, Conn* c, Transfer* t) noexcept nogil:
+    """A file follows the current memory under the same grant: send the memory at once,
+    and let the kernel hold it until the file's first bytes come. True when all of it
+    went."""
+    cdef Span* s = &t.spans[t.span]
+    cdef int64_t n = s.n - t.span_done
+    cdef ssize_t sent = send(
+        c.fd, s.at + t.span_done, <size_t>n, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
+    if sent > 0:
+        transmit_account(e, c, t, sent)
+    return sent == n
+
+
+cdef inline bint transmit_file_follows(const Transfer* t) noexcept nogil:
+    """The current span is memory, and the grant reaches into the file behind it."""
+    return (
+        t.span + 1 < t.spans_n and t.spans[t.span + 1].at == NULL
+        and t.granted_bytes > t.spans[t.span].n - t.span_done)
 
 
 cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
@@ -233,10 +257,12 @@ cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
     if t.granted_bytes == 0 and not gate_pass(e, t):
         sockmode_cork(c, t, False)
         return
+    if t.spans[t.span].at != NULL and transmit_file_follows(t):
+        transmit_head(e, c, t)
     if t.spans[t.span].at == NULL:
         transmit_file(e, c, t)
     else:
-        sockmode_plain(c, t)
+        sockmode_cork(c, t, False)
         transmit_memory(e, c, t)
 
 
@@ -305,6 +331,16 @@ cdef inline void transmit_call_waiting(Engine* e) noexcept nogil:
         engine_run_soon(e, <Conn*>next.conn)
 
 
+cdef inline void transmit_drain(
+    Engine* e, Conn* c, Transfer* t, Pipe* pipe, int64_t n
+) noexcept nogil:
+    """``n`` bytes of the current span are in ``pipe``: offer them, drop the rest."""
+    cdef Moved m = move_drain(pipe, c.fd, n, t.granted_bytes > n)
+    pipes_discard(&e.pipes, pipe, n - m.n)
+    e.counters.bytes_spliced += m.n
+    transmit_settle(e, c, t, m)
+
+
 cdef inline void on_splice(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Transfer* t = c.transfer
     cdef int pipe = t.pipe
@@ -318,5 +354,5 @@ cdef inline void on_splice(Engine* e, Conn* c, int res) noexcept nogil:
     elif res <= 0:
         conn_close(e, c)
     else:
-        transmit_drain_pipe(e, c, t, &e.pipes.items[pipe], res)
+        transmit_drain(e, c, t, &e.pipes.items[pipe], res)
     transmit_pipe_back(e, pipe)

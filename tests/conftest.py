@@ -12,7 +12,7 @@ import pytest
 
 from tests.serving import Server, running
 
-SMALL_FILE_BYTES = 65536  # the default of limits.small_file_bytes
+SMALL_FILE_BYTES = 16384  # the default of limits.small_file_bytes
 BIG_BYTES = 10 * 1024 * 1024 + 17
 
 

@@ -92,7 +92,8 @@ class EngineLimits(TypedDict, total=False):
     header_timeout_ns: int  # 10 s
     write_timeout_ns: int  # 60 s without any progress of a granted write
     linger_timeout_ns: int  # 2 s
-    small_file_bytes: int  # 65536: up to this a file is sent from memory
+    transmit: int  # 0 auto, 1 copy, 2 sendfile, 3 splice
+    small_file_bytes: int  # 16384: up to this a file is sent from memory
     cache_entries: int  # 4096 open files
     cache_bytes: int  # 67108864: memory for the bodies of small files
     cache_revalidate_ns: int  # 1 s

@@ -56,7 +56,7 @@ class Limits(BaseModel):
     linger_timeout_ns: Annotated[Duration, _wait(MS_NS, 600 * SECOND_NS)] = Field(
         2 * SECOND_NS, alias="linger_timeout"
     )
-    small_file_bytes: Annotated[Size, between(0, 1 << 24)] = 65536
+    small_file_bytes: Annotated[Size, between(0, 1 << 24)] = 16384
     cache_entries: Annotated[Count, between(1, 1 << 20)] = 4096
     cache_bytes: Annotated[Size, between(0, 1 << 40)] = 1 << 26
     cache_revalidate_ns: Annotated[Duration, _wait(0, DAY_NS)] = Field(
@@ -70,11 +70,11 @@ class Limits(BaseModel):
     iowq_workers: Annotated[Count, between(1, 256)] = 4
     show_dotfiles: bool = False
 
-    def for_engine(self) -> "EngineLimits":
-        """Plain numbers by the engine's names."""
+    def for_engine(self, transmit: int = 0) -> "EngineLimits":
+        """Plain numbers by the engine's names; ``transmit`` goes with them."""
         numbers = {
             name: int(getattr(self, name))
             for name in type(self).model_fields
             if name != "max_clients"
         }
-        return cast("EngineLimits", numbers)
+        return cast("EngineLimits", numbers | {"transmit": transmit})

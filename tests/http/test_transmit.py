@@ -1,0 +1,112 @@
+"""Every way of getting a body to the socket delivers exactly that body."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import noise
+from tests.serving import Server, request
+
+# Around every crossover, and off the pages' grid.
+SIZES = [
+    0,
+    1,
+    4096,
+    8191,
+    8193,
+    16384,
+    16385,
+    65535,
+    65536,
+    65537,
+    131073,
+    (3 << 20) + 5,
+]
+MODES = ["auto", "copy", "sendfile", "splice"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    path = tmp_path / "files"
+    path.mkdir()
+    for size in SIZES:
+        (path / str(size)).write_bytes(noise(size, size + 1))
+    return path
+
+
+def serve(
+    start: Callable[..., Server], config: Callable[[str], str], files: Path, text: str
+) -> Server:
+    return start("--config", config(text), "--cpus", "0", root=files)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("small", [0, 16384])
+def test_bodies_are_whole_in_every_mode(
+    start: Callable[..., Server],
+    config: Callable[[str], str],
+    files: Path,
+    mode: str,
+    small: int,
+) -> None:
+    text = f'[server]\ntransmit = "{mode}"\n[limits]\nsmall_file_bytes = {small}\n'
+    server = serve(start, config, files, text)
+    with server.client() as client:
+        for size in SIZES * 2:  # from a cold cache of files, and from a warm one
+            answer = client.get(f"/{size}")
+            assert answer.status == 200
+            assert answer.body == noise(size, size + 1), size
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ranges_are_exact_in_every_mode(
+    start: Callable[..., Server], config: Callable[[str], str], files: Path, mode: str
+) -> None:
+    server = serve(start, config, files, f'[server]\ntransmit = "{mode}"\n')
+    size = SIZES[-1]
+    content = noise(size, size + 1)
+    with server.client() as client:
+        for first, n in [
+            (0, 1),
+            (1, 8191),
+            (4095, 8192),
+            (4097, 8193),
+            (77, 65536),
+            (1, size - 1),
+            (size - 1, 1),
+            (size - 8192, 8192),
+            (1 << 20, (1 << 20) + 1),
+        ]:
+            answer = client.get(f"/{size}", Range=f"bytes={first}-{first + n - 1}")
+            assert answer.status == 206
+            assert answer.body == content[first : first + n], (first, n)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_small_receive_buffer_gets_the_whole_body(
+    start: Callable[..., Server], config: Callable[[str], str], files: Path, mode: str
+) -> None:
+    """Every move is short then, and goes on where it was."""
+    server = serve(start, config, files, f'[server]\ntransmit = "{mode}"\n')
+    size = SIZES[-1]
+    with server.client(rcvbuf=4096) as client:
+        assert client.get(f"/{size}").body == noise(size, size + 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pipelined_requests_for_files_are_answered_in_order(
+    start: Callable[..., Server], config: Callable[[str], str], files: Path, mode: str
+) -> None:
+    server = serve(start, config, files, f'[server]\ntransmit = "{mode}"\n')
+    with server.client() as client:
+        sender = threading.Thread(
+            target=client.send, args=(b"".join(request(f"/{s}") for s in SIZES),)
+        )
+        sender.start()
+        for size in SIZES:
+            assert client.read().body == noise(size, size + 1), size
+        sender.join()
