@@ -12,11 +12,10 @@ from pathlib import Path
 
 from penstock.addresses import Address
 from penstock.errors import PenstockError
-from penstock.settings import SYSTEM_CONGESTION
+from penstock.sockets import BACKLOG_DEFAULT, SYSTEM_CONGESTION, SocketOptions
 
-# Connections that wait for accept: a burst of one engine's clients while its loop is
-# busy. The kernel cuts it to net.core.somaxconn, 4096 by default since Linux 5.4.
-LISTEN_BACKLOG = 4096
+_SO_BUSY_POLL = 46  # <asm-generic/socket.h>; Python has no name for it
+_TCP_NOTSENT_LOWAT = 25  # <linux/tcp.h>
 _SYSCTL = Path("/proc/sys/net/ipv4")
 _REMEDIES = {
     errno.EADDRINUSE: "the port is in use: stop its server or choose another port",
@@ -28,25 +27,33 @@ _REMEDIES = {
 
 
 def open_listeners(
-    addresses: Sequence[Address], engines: int, congestion: str = SYSTEM_CONGESTION
+    addresses: Sequence[Address],
+    engines: int,
+    options: Sequence[SocketOptions] | None = None,
 ) -> tuple[list[Address], list[list[socket.socket]]]:
     """Bind and listen on every address once per engine.
+
+    Args:
+        addresses: where to listen.
+        engines: how many sockets each address gets.
+        options: for each address; None: the defaults for all.
 
     Returns:
         The addresses with their real ports, and for each engine its sockets, one
         per address. The caller closes them.
 
     Raises:
-        PenstockError: an address can not be had, or the congestion control is not
-            available. Nothing stays open then.
+        PenstockError: an address can not be had, or an option is not available.
+            Nothing stays open then.
     """
     bound: list[Address] = []
     sockets: list[list[socket.socket]] = [[] for _ in range(engines)]
     with ExitStack() as undo:
-        for address in addresses:
+        wanted = options or [SocketOptions.defaults()] * len(addresses)
+        for address, how in zip(addresses, wanted, strict=True):
             fixed = _probe(address)
             for own in sockets:
-                own.append(_listen(fixed, congestion, undo))
+                own.append(_listen(fixed, how, undo))
                 fixed = address.with_port(own[-1].getsockname()[1])
             bound.append(fixed)
         undo.pop_all()
@@ -60,7 +67,7 @@ def open_single(address: Address) -> socket.socket:
         PenstockError: the address can not be had.
     """
     listener = _bind(address, reuse_port=False)
-    listener.listen(LISTEN_BACKLOG)
+    listener.listen(BACKLOG_DEFAULT)
     return listener
 
 
@@ -73,13 +80,30 @@ def _probe(address: Address) -> Address:
         return address
 
 
-def _listen(address: Address, congestion: str, undo: ExitStack) -> socket.socket:
+def _listen(address: Address, how: SocketOptions, undo: ExitStack) -> socket.socket:
     listener = undo.enter_context(_bind(address, reuse_port=True))
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if congestion != SYSTEM_CONGESTION:
-        _set_congestion(listener, congestion)
-    listener.listen(LISTEN_BACKLOG)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(how.nodelay))
+    if how.congestion != SYSTEM_CONGESTION:
+        _set_congestion(listener, how.congestion)
+    if how.notsent_lowat_bytes:
+        listener.setsockopt(
+            socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, how.notsent_lowat_bytes
+        )
+    if how.busy_poll_ns:
+        _set_busy_poll(listener, how.busy_poll_ns)
+    listener.listen(how.backlog)
     return listener
+
+
+def _set_busy_poll(listener: socket.socket, poll_ns: int) -> None:
+    """socket(7): more than net.core.busy_read needs CAP_NET_ADMIN."""
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_BUSY_POLL, -(-poll_ns // 1000))
+    except OSError as error:
+        raise PenstockError(
+            f"busy_poll: {error.strerror}; it needs CAP_NET_ADMIN, or a "
+            "net.core.busy_read that is as long"
+        ) from None
 
 
 def _bind(address: Address, *, reuse_port: bool) -> socket.socket:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from penstock.clientids import canonical_client_id
 from penstock.fieldtypes import spelled
 from penstock.settings import Client, Settings
+from penstock.sockets import Listener
 
 Key = tuple[int | str, ...]
 _SHOWN_CHARACTERS = 60  # of a wrong value
@@ -123,6 +124,8 @@ def _known_keys(section: Key) -> list[str]:
     model: type[BaseModel] = Settings
     if section[:1] == ("clients",):
         model = Client
+    elif section[:1] == ("listeners",):
+        model = Listener
     elif section:
         found = Settings.model_fields[str(section[0])].annotation
         assert isinstance(found, type)

@@ -43,7 +43,9 @@ def serve(source: Source) -> None:
     control = Control(source, settings, _client_table(settings))
     cpus = choose_cpus(settings.server.cpus)
     limits = fit_descriptors(settings.limits, len(cpus), nofile)
-    supervisor = _open(settings, control, cpus, limits.for_engine())
+    supervisor = _open(
+        settings, control, cpus, limits.for_engine(settings.server.transmit_number)
+    )
     _tell_of_descriptors(settings.limits, limits, nofile)
     failure: PenstockError | None = None
     try:
@@ -76,7 +78,7 @@ def _open(
         ours.callback(os.close, root_fd)
         admin = open_single(settings.admin.listen)
         bound, sockets = open_listeners(
-            settings.server.listen, len(cpus), settings.server.congestion
+            settings.server.listen, len(cpus), settings.socket_options()
         )
         for listener in (s for own in sockets for s in own):
             ours.enter_context(listener)

@@ -3,7 +3,7 @@
 The Python name of a field carries its unit, its alias is the key in the file.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -31,28 +31,33 @@ from penstock.fieldtypes import (
     between,
 )
 from penstock.limits import Limits
+from penstock.sockets import Listener, SocketOptions
 
 LISTEN_MAX = 16  # listening sockets that one engine holds
 ENGINES_MAX = 256
 DRAIN_TIMEOUT_MAX_NS = 3600 * SECOND_NS
 TOP_CLIENTS_DEFAULT = 200  # label values of client_id: what a scrape can carry
 TOP_CLIENTS_MAX = 10_000
-SYSTEM_CONGESTION = "system"  # leave the kernel's choice
-_TCP_CA_NAME = r"[a-z0-9_-]{1,15}"  # TCP_CA_NAME_MAX counts the final NUL
+# How bodies get to the socket; the order is the engine's (strategy.pxd).
+Transmit = Literal["auto", "copy", "sendfile", "splice"]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Server(Section):
+class Server(SocketOptions):
     root: Folder | None = None
     listen: ListenAddresses = (parse_address("127.0.0.1:8000"),)
     cpus: Cpus | None = None  # None: all that the process may use
-    congestion: str = Field(SYSTEM_CONGESTION, pattern=f"^{_TCP_CA_NAME}$")
+    transmit: Transmit = "auto"
     drain_timeout_ns: Annotated[
         Duration, between(0, DRAIN_TIMEOUT_MAX_NS, format_duration)
     ] = Field(10 * SECOND_NS, alias="drain_timeout")
+
+    @property
+    def transmit_number(self) -> int:
+        return get_args(Transmit).index(self.transmit)
 
     @field_validator("listen")
     @classmethod
@@ -112,6 +117,11 @@ class Client(Section):
     token_sha256: Digests = Field((), repr=False)
 
 
+def _listening_address(text: str) -> str:
+    return str(parse_address(text))
+
+
+ListenerAddress = Annotated[str, AfterValidator(_listening_address)]
 ClientId = Annotated[str, AfterValidator(check_client_id)]
 
 
@@ -123,6 +133,7 @@ class Settings(Section):
     shaping: Shaping = Field(default_factory=lambda: Shaping.model_validate({}))
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
     telemetry: Telemetry = Field(default_factory=lambda: Telemetry.model_validate({}))
+    listeners: dict[ListenerAddress, Listener] = Field(default_factory=dict)
     clients: dict[ClientId, Client] = Field(default_factory=dict)
 
     @field_validator("admin")
@@ -135,6 +146,27 @@ class Settings(Section):
                 "need a port each"
             )
         return value
+
+    @field_validator("listeners")
+    @classmethod
+    def _listeners_listen(
+        cls, value: dict[str, Listener], info: ValidationInfo
+    ) -> dict[str, Listener]:
+        server = info.data.get("server")
+        known = [str(address) for address in server.listen] if server else []
+        for address in value if server else ():
+            if address not in known:
+                raise ValueError(
+                    f"{address} is not in server.listen, which has {', '.join(known)}"
+                )
+        return value
+
+    def socket_options(self) -> list[SocketOptions]:
+        """Of each address of ``server.listen``."""
+        return [
+            self.server.overridden(self.listeners.get(str(address)))
+            for address in self.server.listen
+        ]
 
     def client_list(self) -> list[tuple[str, int | None, tuple[bytes, ...]]]:
         """What ``ClientTable.configure`` takes."""

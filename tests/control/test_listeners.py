@@ -8,8 +8,14 @@ import pytest
 from penstock.addresses import Address, parse_address
 from penstock.errors import PenstockError
 from penstock.listeners import congestion_controls, open_listeners, open_single
+from penstock.sockets import SocketOptions
 
 ANY_PORT = parse_address("127.0.0.1:0")
+TCP_NOTSENT_LOWAT = 25
+
+
+def options(**keys: object) -> SocketOptions:
+    return SocketOptions.model_validate(keys)
 
 
 def close(sockets: list[list[socket.socket]]) -> None:
@@ -101,7 +107,9 @@ def test_a_foreign_address_is_refused() -> None:
 
 def test_the_wanted_congestion_control_is_set_on_every_listener() -> None:
     name = congestion_controls("allowed")[0]
-    _, sockets = open_listeners([ANY_PORT], engines=2, congestion=name)
+    _, sockets = open_listeners(
+        [ANY_PORT], engines=2, options=[options(congestion=name)]
+    )
     try:
         for (listener,) in sockets:
             raw = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
@@ -113,7 +121,47 @@ def test_the_wanted_congestion_control_is_set_on_every_listener() -> None:
 def test_an_unknown_congestion_control_is_refused_with_the_known_ones() -> None:
     known = congestion_controls("available")[0]
     with pytest.raises(PenstockError, match=f"'nosuch' is not in .*{known}"):
-        open_listeners([ANY_PORT], engines=1, congestion="nosuch")
+        open_listeners([ANY_PORT], engines=1, options=[options(congestion="nosuch")])
+
+
+def test_each_address_gets_its_own_options_and_its_connections_inherit_them() -> None:
+    own = [options(nodelay=False, notsent_lowat=131072, backlog=7), options()]
+    bound, sockets = open_listeners([ANY_PORT, ANY_PORT], engines=1, options=own)
+    try:
+        for listener, address, nodelay, lowat in [
+            (sockets[0][0], bound[0], 0, 131072),
+            (sockets[0][1], bound[1], 1, None),
+        ]:
+            with socket.create_connection((str(address.ip), address.port)):
+                accepted, _ = listener.accept()
+                with accepted:
+                    tcp = socket.IPPROTO_TCP
+                    assert bool(accepted.getsockopt(tcp, socket.TCP_NODELAY)) == nodelay
+                    found = accepted.getsockopt(tcp, TCP_NOTSENT_LOWAT)
+                    assert lowat is None or found == lowat
+    finally:
+        close(sockets)
+
+
+def test_busy_polling_that_is_not_permitted_is_refused_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("penstock.listeners._SO_BUSY_POLL", 9999)  # nobody may set it
+    with pytest.raises(PenstockError, match=r"busy_poll: .*CAP_NET_ADMIN"):
+        open_listeners([ANY_PORT], engines=1, options=[options(busy_poll="50us")])
+
+
+def test_busy_polling_is_set_in_microseconds() -> None:
+    try:
+        _, sockets = open_listeners(
+            [ANY_PORT], engines=1, options=[options(busy_poll="50us")]
+        )
+    except PenstockError as error:
+        pytest.skip(str(error))
+    try:
+        assert sockets[0][0].getsockopt(socket.SOL_SOCKET, 46) == 50
+    finally:
+        close(sockets)
 
 
 def test_an_unreadable_list_of_congestion_controls_is_empty(

@@ -90,6 +90,27 @@ def test_limits_reach_the_engine_as_plain_integers(tmp_path: Path) -> None:
     assert "max_clients" not in numbers
 
 
+def test_a_listener_overrides_what_the_server_says_of_sockets(tmp_path: Path) -> None:
+    text = """
+        [server]
+        listen = ["127.0.0.1:1", "127.0.0.1:2"]
+        congestion = "cubic"
+        notsent_lowat = "128KiB"
+        transmit = "sendfile"
+        [listeners."127.0.0.1:2"]
+        congestion = "bbr"
+        nodelay = false
+        busy_poll = "50us"
+        """
+    settings = load(tmp_path, text)
+    first, second = settings.socket_options()
+    assert (first.congestion, first.nodelay, first.busy_poll_ns) == ("cubic", True, 0)
+    assert (second.congestion, second.nodelay) == ("bbr", False)
+    assert second.busy_poll_ns == 50_000
+    assert first.notsent_lowat_bytes == second.notsent_lowat_bytes == 131072
+    assert settings.server.transmit_number == 2
+
+
 def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
     text = '[server]\nlisten = ["127.0.0.1:1"]\n[shaping]\nclient_rate = 1'
     settings = load(
@@ -143,6 +164,18 @@ def test_settings_can_not_be_changed_in_place(tmp_path: Path) -> None:
         (
             "[server]\nlisten = ['127.0.0.1:80', 'localhost:80']",
             "server.listen: 127.0.0.1:80 is listed twice",
+        ),
+        ("[server]\ntransmit = 'fast'", "server.transmit: must be 'auto', 'copy'"),
+        ("[server]\nbacklog = 0", "server.backlog: 0 is not from 1 to 65535"),
+        ("[server]\nbusy_poll = '1s'", "server.busy_poll: 1s is not from 0s to 1ms"),
+        (
+            "[listeners.'127.0.0.1:81']",
+            "listeners: 127.0.0.1:81 is not in server.listen, which has 127.0.0.1:8000",
+        ),
+        ("[listeners.here]", "listeners.here: 'here' is not understood"),
+        (
+            "[listeners.'127.0.0.1:8000']\nnodelai = true",
+            "listeners.127.0.0.1:8000.nodelai: unknown key; did you mean 'nodelay'?",
         ),
         ("[server]\ncpus = '0,0'", "server.cpus: each CPU can be listed once"),
         ("[server]\ncpus = '3-1'", "server.cpus: '3-1' has no CPU: write"),
