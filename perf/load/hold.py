@@ -21,6 +21,20 @@ def connections_allowed() -> int:
     return hard - SPARE_FILES
 
 
+def check(connections: int) -> None:
+    """Whether so many fit.
+
+    Raises:
+        PerfError: the limit of open files does not allow it.
+    """
+    allowed = connections_allowed()
+    if connections > allowed:
+        raise PerfError(
+            f"the limit of open files allows {allowed} connections: raise the hard "
+            f"limit (ulimit -Hn) to {connections + SPARE_FILES}"
+        )
+
+
 def source_address(index: int) -> str:
     """The loopback address from which the index-th connection comes."""
     return f"127.0.0.{2 + index // CONNECTIONS_PER_ADDRESS}"
@@ -32,10 +46,10 @@ class Held:
     def __init__(self, port: int, path: str) -> None:
         self._port = port
         self._request = get(path)
-        self._sockets: list[socket.socket] = []
+        self.sockets: list[socket.socket] = []
 
     def __len__(self) -> int:
-        return len(self._sockets)
+        return len(self.sockets)
 
     def grow(self, total: int) -> None:
         """Open until there are ``total``, each served once.
@@ -43,13 +57,13 @@ class Held:
         Raises:
             PerfError: one was refused or not served; the message says which.
         """
-        while len(self._sockets) < total:
+        while len(self.sockets) < total:
             try:
-                sock = self._served(source_address(len(self._sockets)))
+                sock = self._served(source_address(len(self.sockets)))
             except (PerfError, OSError) as error:
-                which = len(self._sockets) + 1
+                which = len(self.sockets) + 1
                 raise PerfError(f"connection {which} was not served: {error}") from None
-            self._sockets.append(sock)
+            self.sockets.append(sock)
 
     def _served(self, source: str) -> socket.socket:
         sock = socket.create_connection(
@@ -68,12 +82,12 @@ class Held:
         Raises:
             PerfError, OSError: it is not served any more.
         """
-        exchange(self._sockets[index], self._request)
+        exchange(self.sockets[index], self._request)
 
     def close(self) -> None:
-        for sock in self._sockets:
+        for sock in self.sockets:
             sock.close()
-        self._sockets.clear()
+        self.sockets.clear()
 
 
 @contextmanager

@@ -41,11 +41,13 @@ class IdleCommon(Common):
 
 
 @app.command(name=NAME)
-def command(*, connections: str = "10000", common: IdleCommon | None = None) -> int:
+def command(
+    *, connections: str = "1000,10000", common: IdleCommon | None = None
+) -> int:
     """Idle keep-alive connections: user memory of the server for each.
 
     Args:
-        connections: How many are kept open.
+        connections: How many are kept open, for example 1000,10000.
     """
     counts = numbers("connections", connections)
     return execute(
@@ -67,12 +69,7 @@ def run(bench: Bench, connections: Sequence[int]) -> Result:
         PerfError: penstock did not serve a connection, or the limit of open files
             does not allow so many.
     """
-    allowed = hold.connections_allowed()
-    if max(connections) > allowed:
-        raise PerfError(
-            f"the limit of open files allows {allowed} connections: raise the hard "
-            f"limit (ulimit -Hn) to {max(connections) + hold.SPARE_FILES}"
-        )
+    hold.check(max(connections))
     result = bench.result(NAME, METRICS, "perf.load.hold")
     cases = {f"{count} connections": count for count in connections}
     failed: set[tuple[str, str]] = set()
