@@ -1,7 +1,8 @@
-"""Builds the two extensions of penstock.
+"""Builds the extensions of penstock.
 
-``penstock._engine`` is shipped. ``penstock._testing`` wraps the same units for the
-tests and is built only with ``PENSTOCK_TESTING=1``.
+``penstock._engine`` is shipped. The others are built only with ``PENSTOCK_TESTING=1``:
+``penstock._testing`` wraps the same units for the tests, ``perf._shaper`` measures
+them, and those of ``perf/load/`` are the harness' own load.
 
 Other switches: ``PENSTOCK_DEBUG=1`` (engine invariants abort), ``PENSTOCK_SANITIZE=1``
 (ASan and UBSan), ``LLHTTP_DIR`` (a folder with ``api.c``, ``http.c``, ``llhttp.c`` and
@@ -21,6 +22,8 @@ from setuptools import Extension, setup
 DEBIAN_LLHTTP_SOURCES = Path("/usr/share/llhttp")
 DEBIAN_LLHTTP_HEADERS = Path("/usr/share/include/llhttp")
 GENERATED = "build/cython"
+HARNESS = ("_openloop", "_blocks")
+NEVER_TAKE_THE_GIL = {"_engine.pyx", "_shaper.pyx", *(f"{n}.pyx" for n in HARNESS)}
 
 
 def switch(name: str) -> bool:
@@ -73,9 +76,8 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
 def concerns_the_engine(source: str) -> bool:
     """Whether a hint there is about code that must run without the GIL."""
     path = Path(source)
-    return path.parent.name == "pyx" and (
-        path.suffix == ".pxd" or path.name == "_engine.pyx"
-    )
+    unit = path.parent.name == "pyx" and path.suffix == ".pxd"
+    return unit or path.name in NEVER_TAKE_THE_GIL
 
 
 def collect_performance_hints() -> list[str]:
@@ -104,6 +106,7 @@ def collect_performance_hints() -> list[str]:
 
 
 def extensions() -> list[Extension]:
+    """What is shipped, and with ``PENSTOCK_TESTING`` what is not."""
     sources, include = llhttp()
     libraries = pkg_config("liburing", "libcrypto")
     compile_args = ["-O2", "-g1", "-std=gnu11", "-fvisibility=hidden", "-Wno-unused"]
@@ -118,18 +121,23 @@ def extensions() -> list[Extension]:
         words = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-O1"]
         compile_args += words
         link_args += words
-    names = ["_engine"] + (["_testing"] if switch("PENSTOCK_TESTING") else [])
+    parts = {"penstock._engine": ["pyx/_engine.pyx", *sources]}
+    if switch("PENSTOCK_TESTING"):
+        parts["penstock._testing"] = ["pyx/_testing.pyx", *sources]
+        parts["perf._shaper"] = ["pyx/_shaper.pyx", *sources]
+        for name in HARNESS:
+            parts[f"perf.load.{name}"] = [f"perf/load/{name}.pyx"]
     return [
         Extension(
-            f"penstock.{name}",
-            [f"pyx/{name}.pyx", *sources],
+            name,
+            files,
             include_dirs=["pyx", include],
             define_macros=macros,
             extra_compile_args=compile_args + libraries["compile"],
             extra_link_args=link_args,
             depends=[str(p) for p in Path("pyx").glob("*.p*")],
         )
-        for name in names
+        for name, files in parts.items()
     ]
 
 
@@ -155,8 +163,8 @@ def compiled() -> list[Extension]:
     )
     if hints:
         # Up-to-date C is not generated again, and then there would be no hint.
-        for name in ("_engine", "_testing"):
-            Path(GENERATED, "pyx", f"{name}.c").unlink(missing_ok=True)
+        for generated in Path(GENERATED).rglob("*.c"):
+            generated.unlink()
         raise SystemExit(
             "penstock: these would take the GIL in the engine:\n  " + "\n  ".join(hints)
         )

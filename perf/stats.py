@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from statistics import quantiles as cut_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,26 @@ def paired_ratios(
         for round_ in sorted(subject.keys() & peer.keys())
         if peer[round_] != 0
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """The middle and the tail of many samples, in their unit."""
+
+    p50: float
+    p99: float
+    p999: float
+    maximum: float
+
+
+def quantiles(values: Sequence[float]) -> Quantiles:
+    """Exact ones: every sample is kept and sorted, none is put into a bin.
+
+    Raises:
+        ValueError: there is no value.
+    """
+    if not values:
+        raise ValueError("quantiles need at least one value")
+    pair = values if len(values) > 1 else [*values, *values]
+    cuts = cut_points(pair, n=1000, method="inclusive")
+    return Quantiles(cuts[499], cuts[989], cuts[998], max(values))
