@@ -1,6 +1,6 @@
 """What every workload needs: the place, the servers, the order of the turns."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +75,17 @@ class Bench:
                 for kind in self.kinds:
                     self.advance(0, f"round {number + 1}, {case}, {kind.name}")
                     yield number, case, kind
+                    self.advance(1, "")
+
+    def rows_in_turn(
+        self, cases: Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[int, str, str]]:
+        """As ``turns``, for what is no server: round, case, row of that case."""
+        for number in range(self.rounds):
+            for case, rows in cases.items():
+                for row in rows:
+                    self.advance(0, f"round {number + 1}, {case}, {row}")
+                    yield number, case, row
                     self.advance(1, "")
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from perf.bench import Advance
 from perf.machine import Machine
-from perf.results import SUBJECT, Metric, Result
+from perf.results import Metric, Result
 from perf.stats import Spread
 
 JSON_SCHEMA = 1
@@ -92,7 +92,7 @@ def _case_grid(result: Result, case: str) -> Grid:
     for metric in result.metrics:
         headings.append(_heading(metric))
         if metric.ratio:
-            headings.append(f"{SUBJECT} ÷ this")
+            headings.append(f"{result.subject} ÷ this")
     servers = result.servers(case)
     rows = [_case_row(result, case, server) for server in servers]
     return Grid(case, [*headings, "limited by"], rows)
@@ -108,7 +108,7 @@ def _case_row(result: Result, case: str, server: str) -> list[str]:
 
 
 def _ratio(result: Result, case: str, server: str, metric: Metric) -> str:
-    if server == SUBJECT:
+    if server == result.subject:
         return ""
     return figure(result.ratio(case, server, metric.key), 2)
 
@@ -118,7 +118,7 @@ def _verdict_grid(result: Result) -> Grid:
         [
             case,
             *(
-                figure(result.spread(case, SUBJECT, metric.key), metric.digits)
+                figure(result.spread(case, result.subject, metric.key), metric.digits)
                 for metric in result.metrics
             ),
             verdict(result, case),
@@ -126,7 +126,7 @@ def _verdict_grid(result: Result) -> Grid:
         for case in result.cases()
     ]
     headings = ["case", *map(_heading, result.metrics), "verdict"]
-    return Grid(f"{SUBJECT}, against the limit", headings, rows)
+    return Grid(f"{result.subject}, against {result.bound}", headings, rows)
 
 
 def drawn(grid: Grid) -> Table:
@@ -201,13 +201,13 @@ def _summary(result: Result, case: str, server: str) -> dict[str, object]:
     ratios = {
         metric.key: result.ratio(case, server, metric.key)
         for metric in result.metrics
-        if metric.ratio and server != SUBJECT
+        if metric.ratio and server != result.subject
     }
     return {
         "case": case,
         "server": server,
         "figures": {key: asdict(value) for key, value in found.items() if value},
-        f"{SUBJECT}_ratio": {
+        f"{result.subject}_ratio": {
             key: asdict(value) for key, value in ratios.items() if value
         },
         "limited_by": result.limits(case, server),

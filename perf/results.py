@@ -47,6 +47,10 @@ class Result:
     samples: list[Sample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What a reader must know before believing the figures, absent peers included."""
+    subject: str = SUBJECT
+    """The row that the others are compared with."""
+    bound: str = "the limit"
+    """What verdicts are against."""
 
     def cases(self) -> list[str]:
         return list(dict.fromkeys(sample.case for sample in self.samples))
@@ -70,7 +74,7 @@ class Result:
     def ratio(self, case: str, peer: str, key: str) -> Spread | None:
         """The subject's figure over the peer's, paired by round."""
         ratios = paired_ratios(
-            self.rounds(case, SUBJECT, key), self.rounds(case, peer, key)
+            self.rounds(case, self.subject, key), self.rounds(case, peer, key)
         )
         return spread(ratios) if ratios else None
 
