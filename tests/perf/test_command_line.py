@@ -81,3 +81,20 @@ def test_who_limits_a_run(
 
 def test_rss_is_read_in_bytes() -> None:
     assert rss_bytes("1-2 ---p [rollup]\nRss:    12 kB\nPss: 3 kB\n") == 12288
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("latency", "--rate", "1,2"), "--rate: '1,2' is not one positive integer"),
+        (("bucket", "--parked", "0"), "--parked: 0 is not a positive integer"),
+        (("write", "--folder", "/no/such"), "--folder: /no/such is no folder"),
+        (("pinning", "--connections", "x"), "--connections: 'x' is not a list"),
+    ],
+)
+def test_wrong_options_of_workloads_are_one_line(
+    words: tuple[str, ...], message: str
+) -> None:
+    done = perf(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"perf: error: {message}")
