@@ -10,8 +10,9 @@ from bucket cimport (
     bucket_refund, bucket_set_rate, bucket_take,
 )
 from coalesce cimport (
-    COALESCE_MOST, COALESCE_WAIT_NS, Coalesce, coalesce_init, coalesce_learn,
-    coalesce_wait_ns,
+    COALESCE_BUSY, COALESCE_MEASURE_NS, COALESCE_MOST, COALESCE_SPARE,
+    COALESCE_WAIT_LEAST_NS, COALESCE_WAIT_MOST_NS, Coalesce, coalesce_due,
+    coalesce_init, coalesce_learn, coalesce_measure, coalesce_wait_ns,
 )
 from mailbox cimport (
     Letter, Mailbox, mailbox_drain_fd, mailbox_free, mailbox_init, mailbox_lost,
@@ -33,8 +34,10 @@ DEPTH_NS = BUCKET_DEPTH_NS
 QUANTUM_MIN_BYTES = BUCKET_QUANTUM_MIN_BYTES
 QUANTUM_MAX_BYTES = BUCKET_QUANTUM_MAX_BYTES
 RATE_MAX = RATE_MAX_BPS
-WAIT_MOST = COALESCE_MOST
-WAIT_NS = COALESCE_WAIT_NS
+COALESCE = {
+    "most": COALESCE_MOST, "wait_least_ns": COALESCE_WAIT_LEAST_NS,
+    "wait_most_ns": COALESCE_WAIT_MOST_NS, "measure_ns": COALESCE_MEASURE_NS,
+    "spare": COALESCE_SPARE, "busy": COALESCE_BUSY}
 
 
 def quantum(int64_t rate_bps):
@@ -200,13 +203,19 @@ cdef class Coalescer:
     cdef Coalesce c
 
     def __cinit__(self):
-        coalesce_init(&self.c)
+        coalesce_init(&self.c, 0, 0)
 
     def learn(self, uint32_t reaped):
         coalesce_learn(&self.c, reaped)
 
     def wait_ns(self, int64_t wait_ns):
         return coalesce_wait_ns(&self.c, wait_ns)
+
+    def due(self, int64_t now_ns):
+        return coalesce_due(&self.c, now_ns)
+
+    def measure(self, int64_t now_ns, int64_t cpu_ns):
+        coalesce_measure(&self.c, now_ns, cpu_ns)
 
     @property
     def want(self):

@@ -5,9 +5,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from accepting cimport accept_arm, accept_close, on_accept
 from c_socket cimport POLLIN
-from c_time cimport TIME_NEVER
+from c_time cimport TIME_NEVER, clock_thread_cpu_ns
 from c_uring cimport *
-from coalesce cimport coalesce_init, coalesce_learn, coalesce_wait_ns
+from coalesce cimport (
+    coalesce_due, coalesce_init, coalesce_learn, coalesce_measure, coalesce_wait_ns,
+)
 from conn cimport Conn
 from draining cimport drain_complete, drain_start
 from engine cimport (
@@ -158,6 +160,8 @@ cdef inline int loop_once(Engine* e) noexcept nogil:
         e.counters.cq_overflows += 1
     n = loop_reap(e)
     coalesce_learn(&e.coalesce, n)
+    if coalesce_due(&e.coalesce, e.now_ns):
+        coalesce_measure(&e.coalesce, e.now_ns, clock_thread_cpu_ns())
     for i in range(n):
         dispatch(e, &e.batch[i])
     recvbufs_publish(&e.recvbufs)
@@ -189,7 +193,7 @@ cdef inline int loop_run(Engine* e) noexcept nogil:
     if rc < 0:
         return rc
     engine_tick(e)
-    coalesce_init(&e.coalesce)
+    coalesce_init(&e.coalesce, e.now_ns, clock_thread_cpu_ns())
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0)  # void: only precision
     e.state = ENGINE_SERVING
     mailbox_arm(e)
