@@ -14,7 +14,7 @@ from conn cimport (
 )
 from engine cimport Engine
 from limits cimport LINGER_BYTES_MAX, PENDING_TOTAL_BYTES_MAX
-from recvbufs cimport recvbufs_at, recvbufs_return
+from recvbufs cimport recvbufs_at, recvbufs_grow, recvbufs_return
 from requests cimport conn_feed
 
 
@@ -73,6 +73,8 @@ cdef inline void receive_end(Engine* e, Conn* c) noexcept nogil:
 
 cdef inline void receive_starved(Engine* e, Conn* c) noexcept nogil:
     """No buffer was left in this batch; ``receive_feed_starved`` tries again."""
+    if e.starved == NULL:
+        recvbufs_grow(&e.recvbufs)  # once a batch
     c.starved = True
     c.next_starved = e.starved
     e.starved = c

@@ -3,6 +3,9 @@
 A buffer goes back to the kernel in the same loop in which it came: what cannot be
 parsed yet is copied to its connection. So the ring can only run dry within one batch
 of completions, and a slow connection never holds a buffer.
+
+The kernel hands them out in turn, so that as many are touched as it has. It gets few at
+first, which stay in the CPU's cache, and twice as many whenever a batch runs dry.
 """
 
 from libc.errno cimport ENOMEM
@@ -20,10 +23,13 @@ cdef struct RecvBufs:
     char* memory              # count x bytes
     uint32_t count            # a power of two
     uint32_t bytes            # of each buffer
+    uint32_t used             # of count: those in circulation
     uint32_t returned         # given back, not yet shown to the kernel
 
 cdef enum:
     RECV_GROUP = 0
+    # A batch under load (COALESCE_MOST).
+    RECV_FIRST_BUFFERS = 64
     RING_ENTRY_BYTES = 16     # struct io_uring_buf
 
 
@@ -56,15 +62,23 @@ cdef inline void recvbufs_publish(RecvBufs* b) noexcept nogil:
         b.returned = 0
 
 
+cdef inline void recvbufs_grow(RecvBufs* b) noexcept nogil:
+    """A batch ran dry: bring as many again into circulation, while there are some."""
+    cdef uint32_t i
+    cdef uint32_t before = b.used
+    b.used = min(b.count, max(RECV_FIRST_BUFFERS, 2 * before))
+    for i in range(before, b.used):
+        recvbufs_return(b, <uint16_t>i)
+
+
 cdef inline int recvbufs_init(
     RecvBufs* b, io_uring* uring, uint32_t count, uint32_t bytes
 ) noexcept nogil:
     cdef io_uring_buf_reg reg
-    cdef uint32_t i
     cdef int rc
     b.count = count
     b.bytes = bytes
-    b.returned = 0
+    b.used = b.returned = 0
     b.ring = <io_uring_buf_ring*>recvbufs_map(count * RING_ENTRY_BYTES)
     b.memory = <char*>recvbufs_map(<size_t>count * bytes)
     if b.ring == NULL or b.memory == NULL:
@@ -79,8 +93,7 @@ cdef inline int recvbufs_init(
         recvbufs_free(b)
         return rc
     io_uring_buf_ring_init(b.ring)
-    for i in range(count):
-        recvbufs_return(b, <uint16_t>i)
+    recvbufs_grow(b)
     recvbufs_publish(b)
     return 0
 
