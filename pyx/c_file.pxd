@@ -84,6 +84,7 @@ cdef extern from *:
     int munmap(void* at, size_t n) nogil
 
     enum:
+        POSIX_FADV_WILLNEED
         O_RDONLY
         O_WRONLY
         O_PATH

@@ -91,6 +91,8 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_prep_poll_multishot(io_uring_sqe* sqe, int fd, unsigned int mask)
     void io_uring_prep_cancel64(io_uring_sqe* sqe, uint64_t user_data, int flags)
     void io_uring_prep_cancel_fd(io_uring_sqe* sqe, int fd, unsigned int flags)
+    void io_uring_prep_fadvise(
+        io_uring_sqe* sqe, int fd, uint64_t offset, int64_t n, int advice)
     void io_uring_prep_close(io_uring_sqe* sqe, int fd)
     void io_uring_prep_openat2(
         io_uring_sqe* sqe, int dfd, const char* path, open_how* how)

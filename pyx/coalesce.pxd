@@ -4,9 +4,9 @@ A loop that wakes for every completion spends much of its time on waking. Under 
 waits for as many as lately came at once; a wait that was in vain halves the number, so
 that an engine with little to do answers at once.
 
-How long it may wait depends on how busy its core is. A core with time to spare spends it
-on answering sooner; one that is nearly used up saves its time, and then requests queue
-for longer than the wait anyway.
+How long it may wait depends on how busy its core is. A core with time to spare spends
+it on answering sooner; one that is nearly used up saves its time, and then requests
+queue for longer than the wait anyway.
 """
 
 from libc.stdint cimport int64_t, uint32_t

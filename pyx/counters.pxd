@@ -19,6 +19,8 @@ cdef struct Counters:
     int64_t parse_errors
     int64_t bytes_sent
     int64_t bytes_spliced
+    int64_t reads_cold        # pieces that a kernel worker read
+    int64_t reads_ahead       # requests to a disk to read ahead
     int64_t grants
     int64_t parks
     int64_t timeouts_idle

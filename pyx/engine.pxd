@@ -24,7 +24,8 @@ from gatequeue cimport GateQueue
 from http1 cimport http1_init, http1_settings
 from httpdate cimport HTTPDATE_BYTES, httpdate_format
 from limits cimport (
-    COPY_BYTES, CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS, REFUSAL_SLOTS, Limits,
+    BRIEF_LASTS_NS, COPY_BYTES, CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS,
+    REFUSAL_SLOTS, Limits,
 )
 from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
 from mime cimport MediaTypes
@@ -33,6 +34,7 @@ from pool cimport Pool, pool_free, pool_give, pool_init, pool_take
 from recvbufs cimport RecvBufs
 from request cimport Request, request_reset
 from ring cimport Ring
+from runlist cimport RunList, runlist_pop, runlist_push, runlist_push_front
 from slab cimport (
     Slab, slab_at, slab_free, slab_generation, slab_init, slab_live, slab_release,
     slab_take,
@@ -103,14 +105,15 @@ cdef struct Engine:
     Listener listeners[LISTENERS_MAX]
     llhttp_settings_t http_settings
     io_uring_cqe batch[CQE_BATCH]
-    Conn* runnable         # to be advanced in this loop, oldest first
-    Conn* runnable_last
+    RunList runnable       # to be advanced, oldest first
+    RunList fresh          # likewise: their responses begin
     Conn* starved          # wait for provided buffers
     char* copy_buffer      # COPY_BYTES, empty between two calls
     int64_t now_ns
+    int64_t brief_ns       # when a brief response last began
     int64_t date_s
     int64_t drain_cut      # connections that the deadline cut
-    uint32_t advanced      # connections that the last round of the loop advanced
+    uint32_t advanced      # connections that had something to do in this round
     uint32_t listeners_n
     uint32_t standing      # accepts and the mailbox poll in flight
     uint32_t index
@@ -119,6 +122,7 @@ cdef struct Engine:
     int error              # why the loop ended, -errno
     uint8_t state
     bint mailbox_armed
+    bint fresh_turn        # whose turn it was last
     char date[HTTPDATE_BYTES]
 
 
@@ -142,34 +146,34 @@ cdef inline void engine_tell(Engine* e, uint32_t kind, int64_t value) noexcept n
 
 cdef inline void engine_run_soon(Engine* e, Conn* c) noexcept nogil:
     """Advance ``c`` later in this loop; handlers never call each other in circles."""
-    if c.runnable:
-        return
-    c.runnable = True
-    c.next = NULL
-    if e.runnable == NULL:
-        e.runnable = c
-    else:
-        e.runnable_last.next = c
-    e.runnable_last = c
+    runlist_push(&e.runnable, c)
 
 
 cdef inline void engine_run_first(Engine* e, Conn* c) noexcept nogil:
     """As ``engine_run_soon``, before those that are on the list already."""
-    if c.runnable or e.runnable == NULL:
-        engine_run_soon(e, c)
-        return
-    c.runnable = True
-    c.next = e.runnable
-    e.runnable = c
+    runlist_push_front(&e.runnable, c)
+
+
+cdef inline void engine_run_fresh(Engine* e, Conn* c) noexcept nogil:
+    """A response begins. It takes turns with those under way, however many they are."""
+    runlist_push(&e.fresh, c)
+
+
+cdef inline uint32_t engine_runnable(const Engine* e) noexcept nogil:
+    return e.runnable.n + e.fresh.n
 
 
 cdef inline Conn* engine_next_runnable(Engine* e) noexcept nogil:
-    cdef Conn* c = e.runnable
-    if c != NULL:
-        e.runnable = c.next
-        c.next = NULL
-        c.runnable = False
-    return c
+    """From the two lists in turn; NULL when both are empty."""
+    e.fresh_turn = not e.fresh_turn
+    if e.fresh.n and (e.fresh_turn or not e.runnable.n):
+        return runlist_pop(&e.fresh)
+    return runlist_pop(&e.runnable)
+
+
+cdef inline bint engine_is_shared(const Engine* e) noexcept nogil:
+    """Brief requests come beside whatever else goes on: they must not wait long."""
+    return e.now_ns - e.brief_ns < BRIEF_LASTS_NS
 
 
 cdef inline uint64_t conn_userdata(const Conn* c, uint8_t op) noexcept nogil:

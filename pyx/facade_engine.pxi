@@ -281,6 +281,8 @@ cdef class Engine:
             "transfers_parked": e.counters.parked,
             "bytes_sent_total": e.counters.bytes_sent,
             "bytes_spliced_total": e.counters.bytes_spliced,
+            "reads_cold_total": e.counters.reads_cold,
+            "reads_ahead_total": e.counters.reads_ahead,
             "grants_total": e.counters.grants,
             "parks_total": e.counters.parks,
             "first_byte_counts": [

@@ -73,11 +73,27 @@ cdef extern from *:
     #define ACCEPT_BACKOFF_NS INT64_C(100000000)
     /* The loop wakes at least this often, so that clocks and Date stay true. */
     #define LOOP_WAIT_MAX_NS INT64_C(1000000000)
-    /* One inline move, and what one transfer may move before others have a turn. */
+    /* One inline move, and what one transfer may move before others have a turn; and
+       what a round of the loop moves before it looks for completions. Longer is
+       cheaper: one piece of 1 MiB costs 80 us. */
     #define INLINE_MOVE_BYTES INT64_C(1048576)
+    #define ROUND_MOVE_BYTES INT64_C(4194304)
+    /* The same while brief requests come, too: with 100 downloads beside them, their
+       median is 0.12 ms with these and 0.32 ms with a round of 2 MiB. */
+    #define SHARED_MOVE_BYTES INT64_C(262144)
+    #define SHARED_ROUND_BYTES INT64_C(524288)
+    /* Brief responses, and how long after one more are expected. */
+    #define BRIEF_BYTES INT64_C(65536)
+    #define BRIEF_LASTS_NS INT64_C(20000000)
+    /* The one buffer of inline copies: it stays in the CPU's second cache. */
     #define COPY_BYTES INT64_C(262144)
     """
     const int64_t ACCEPT_BACKOFF_NS
     const int64_t LOOP_WAIT_MAX_NS
     const int64_t INLINE_MOVE_BYTES
+    const int64_t ROUND_MOVE_BYTES
+    const int64_t SHARED_MOVE_BYTES
+    const int64_t SHARED_ROUND_BYTES
+    const int64_t BRIEF_BYTES
+    const int64_t BRIEF_LASTS_NS
     const int64_t COPY_BYTES

@@ -15,11 +15,14 @@ from draining cimport drain_complete, drain_start
 from engine cimport (
     ENGINE_SERVING, ENGINE_STOPPED, MAIL_READY, MAIL_RETIME, MAIL_RETIME_ALL, MAIL_STOP,
     MAIL_STOPPED, OP_ACCEPT, OP_MAILBOX, OP_OPEN, OP_POLL, OP_READ, OP_RECV, OP_SEND,
-    OP_SPLICE, Engine, engine_conn, engine_next_runnable, engine_tell, engine_tick,
+    OP_SPLICE, Engine, engine_conn, engine_is_shared, engine_next_runnable,
+    engine_runnable, engine_tell, engine_tick,
 )
 from filecache cimport File
 from gate cimport gate_retime, gate_retime_all
-from limits cimport CQE_BATCH, LOOP_WAIT_MAX_NS
+from limits cimport (
+    CQE_BATCH, LOOP_WAIT_MAX_NS, ROUND_MOVE_BYTES, SHARED_ROUND_BYTES,
+)
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_lost, mailbox_take
 from receive cimport on_recv, receive_feed_starved
 from recvbufs cimport recvbufs_free, recvbufs_init, recvbufs_publish
@@ -127,7 +130,7 @@ cdef inline uint32_t loop_reap(Engine* e) noexcept nogil:
 
 cdef inline int64_t loop_wait_ns(Engine* e) noexcept nogil:
     cdef int64_t wait
-    if e.runnable != NULL:
+    if engine_runnable(e):
         return 0
     wait = wheel_next_ns(&e.wheel)
     if wait == TIME_NEVER:
@@ -137,15 +140,16 @@ cdef inline int64_t loop_wait_ns(Engine* e) noexcept nogil:
 
 
 cdef inline void loop_advance(Engine* e) noexcept nogil:
-    """Those runnable now; what they make runnable waits for the next round."""
-    cdef Conn* last = e.runnable_last
-    cdef Conn* c = NULL
-    cdef uint32_t advanced = 0
-    while e.runnable != NULL and c != last:
-        c = engine_next_runnable(e)
-        conn_advance(e, c)
-        advanced += 1
-    e.advanced = advanced
+    """Those runnable now, until they have moved enough: whoever sends a request
+    meanwhile must not wait for all the downloads there are. What they make runnable
+    waits for the next round, too."""
+    cdef int64_t enough = e.counters.bytes_sent + (
+        SHARED_ROUND_BYTES if engine_is_shared(e) else ROUND_MOVE_BYTES)
+    cdef uint32_t left = engine_runnable(e)
+    e.advanced = left
+    while left and e.counters.bytes_sent < enough:
+        conn_advance(e, engine_next_runnable(e))
+        left -= 1
 
 
 cdef inline int loop_once(Engine* e) noexcept nogil:

@@ -13,7 +13,7 @@ from conn cimport DEADLINE_WRITE, Conn
 from counters cimport counters_status
 from engine cimport (
     ENGINE_DRAINING, Engine, conn_set_deadline, engine_drop_request,
-    engine_new_transfer, engine_run_soon,
+    engine_new_transfer, engine_run_fresh,
 )
 from filecache cimport File, file_ref
 from heads cimport (
@@ -21,7 +21,7 @@ from heads cimport (
 )
 from image cimport image_dated
 from keymap cimport hash_bytes
-from limits cimport TRANSFER_TEXT_BYTES
+from limits cimport BRIEF_BYTES, TRANSFER_TEXT_BYTES
 from plan cimport Plan, file_facts, plan_file
 from request cimport (
     FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH,
@@ -68,10 +68,12 @@ cdef inline void response_start(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     c.requests += 1
     engine_drop_request(e, c)
     c.transfer = t
+    if t.total_bytes <= BRIEF_BYTES:
+        e.brief_ns = e.now_ns
     conn_set_deadline(e, c, DEADLINE_WRITE, e.limits.write_timeout_ns)
     if t.image == NULL and t.file != NULL and t.spans_n > 1:
         # It may be complete at once, and what called this has more to do with ``c``.
-        engine_run_soon(e, c)
+        engine_run_fresh(e, c)
     else:
         transmit_more(e, c)
 

@@ -39,6 +39,7 @@ cdef struct Transfer:
     int64_t window_bytes   # what an inline splice tries to move at once
     int64_t hot_until      # offset up to which the file is in the page cache
     int64_t hot_ns         # when that was asked
+    int64_t ahead_until    # offset up to which a disk was asked to read ahead
     int64_t started_ns     # the request was complete
     uint32_t client        # row in the client table
     uint32_t span          # the current one
@@ -64,7 +65,7 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.image = NULL
     t.total_bytes = t.moved_bytes = t.granted_bytes = t.span_done = 0
     t.window_bytes = INLINE_MOVE_BYTES
-    t.hot_until = t.hot_ns = t.started_ns = 0
+    t.hot_until = t.hot_ns = t.ahead_until = t.started_ns = 0
     t.client = t.span = t.spans_n = 0
     t.status = 0
     t.state = TRANSFER_READY
@@ -105,7 +106,7 @@ cdef inline void transfer_advance(Transfer* t, int64_t n) noexcept nogil:
         n -= left
         t.span += 1
         t.span_done = 0
-        t.hot_until = 0  # the next one may lie anywhere in the file
+        t.hot_until = t.ahead_until = 0  # the next may lie anywhere in the file
 
 
 cdef inline void transfer_gather(Transfer* t, int64_t most) noexcept nogil:

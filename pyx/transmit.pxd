@@ -18,18 +18,18 @@ from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn
 from counters cimport counters_first_byte
 from engine cimport (
     OP_POLL, OP_SEND, OP_SPLICE, Engine, conn_set_deadline, conn_userdata,
-    engine_run_first, engine_run_soon,
+    engine_is_shared, engine_run_first, engine_run_soon,
 )
-from filecache cimport File
 from finish cimport conn_response_done
 from gate cimport gate_pass, gate_return, gate_settle, gate_trim
-from limits cimport COPY_BYTES, INLINE_MOVE_BYTES
+from limits cimport COPY_BYTES, INLINE_MOVE_BYTES, SHARED_MOVE_BYTES
 from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
+from pagecache cimport pagecache_has, pagecache_read_ahead
 from pipes cimport (
     Pipe, pipe_ready, pipes_discard, pipes_give, pipes_next_waiting, pipes_take,
     pipes_wait,
 )
-from residency cimport PAGE_BYTES, residency_hot
+from residency cimport PAGE_BYTES
 from ring cimport ring_counted_sqe
 from sockmode cimport sockmode_cork, sockmode_paces
 from strategy cimport PACED_PIECE_BYTES, STRATEGY_COPY, STRATEGY_SENDFILE
@@ -46,14 +46,8 @@ cdef extern from *:
     """
     /* A socket that took less than asked is next offered about what it took. */
     #define WINDOW_MIN_BYTES INT64_C(65536)
-    /* How far ahead residency is asked for: a stale answer costs one blocked loop. */
-    #define HOT_WINDOW_BYTES INT64_C(4194304)
-    /* And how long the answer is believed: a parked transfer comes back later. */
-    #define HOT_BELIEVED_NS INT64_C(100000000)
     """
     const int64_t WINDOW_MIN_BYTES
-    const int64_t HOT_WINDOW_BYTES
-    const int64_t HOT_BELIEVED_NS
 
 
 cdef inline void transmit_account(
@@ -151,36 +145,13 @@ cdef inline void transmit_cold(
         conn_close(e, c)
         return
     n = min(n, e.pipes.items[t.pipe].bytes)
+    e.counters.reads_cold += 1
     sqe = transmit_sqe(e, c, t, TRANSFER_FILLING)
     io_uring_prep_splice(
         sqe, t.file.fd, s.offset + t.span_done, e.pipes.items[t.pipe].writer, -1,
         <unsigned int>n, SPLICE_F_MOVE)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SPLICE))
-
-
-cdef inline bint transmit_file_is_hot(const Engine* e, File* f) noexcept nogil:
-    """All of it: one answer for all the transfers of a file that is asked for often."""
-    if f.hot_ns and e.now_ns - f.hot_ns < HOT_BELIEVED_NS:
-        return True
-    f.hot_ns = e.now_ns if residency_hot(f.fd, 0, f.size) else 0
-    return f.hot_ns != 0
-
-
-cdef inline bint transmit_is_hot(
-    const Engine* e, Transfer* t, int64_t offset, int64_t n
-) noexcept nogil:
-    """Asks for a longer stretch than the next piece, so as to ask seldom."""
-    cdef int64_t ahead
-    if t.file.size <= HOT_WINDOW_BYTES and transmit_file_is_hot(e, t.file):
-        return True
-    if offset + n <= t.hot_until and e.now_ns - t.hot_ns < HOT_BELIEVED_NS:
-        return True
-    ahead = min(HOT_WINDOW_BYTES, t.file.size - offset)
-    if ahead > n and residency_hot(t.file.fd, offset, ahead):
-        t.hot_until = offset + ahead
-        t.hot_ns = e.now_ns
-        return True
-    return residency_hot(t.file.fd, offset, n)
+    t.ahead_until = s.offset + t.span_done + n
 
 
 cdef inline int64_t transmit_piece(
@@ -191,13 +162,15 @@ cdef inline int64_t transmit_piece(
     cdef int64_t n
     if t.strategy == STRATEGY_COPY:
         most = min(t.window_bytes, COPY_BYTES)
-    elif e.advanced > 1 and sockmode_paces(c):
-        most = min(t.window_bytes, PACED_PIECE_BYTES)
     else:
         # A pipe carries whole pages: where the range begins inside one, the last would
         # be left over, and every later piece would be cut in two.
         most = min(
             t.window_bytes, e.pipes.scratch.bytes - (offset & (PAGE_BYTES - 1)))
+        if engine_is_shared(e):
+            most = min(most, SHARED_MOVE_BYTES)
+        elif e.advanced > 1 and sockmode_paces(c):
+            most = min(most, PACED_PIECE_BYTES)
     n = min(most, min(t.granted_bytes, left))
     if t.granted_bytes - n < most // 4 and n == most:
         gate_trim(e, t, n)  # a scrap of a grant is not worth a piece of its own
@@ -222,7 +195,7 @@ cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef int64_t n = transmit_piece(e, c, t, offset, s.n - t.span_done)
     if t.strategy == STRATEGY_COPY:
         transmit_copy(e, c, t, offset, n)
-    elif transmit_is_hot(e, t, offset, n):
+    elif pagecache_has(e, t, offset, n):
         if t.whole_piece:
             sockmode_cork(c, t, True)
         transmit_hot(e, c, t, n)
@@ -256,6 +229,8 @@ cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
     cdef Transfer* t = c.transfer
     if t.granted_bytes == 0 and not gate_pass(e, t):
         sockmode_cork(c, t, False)
+        if t.ahead_until:  # what it had so far came from a disk
+            pagecache_read_ahead(e, t, t.spans[t.span].offset + t.span_done)
         return
     if t.spans[t.span].at != NULL and transmit_file_follows(t):
         transmit_head(e, c, t)

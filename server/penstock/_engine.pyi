@@ -123,6 +123,8 @@ class EngineStatistics(TypedDict):
     transfers_parked: int
     bytes_sent_total: int
     bytes_spliced_total: int
+    reads_cold_total: int
+    reads_ahead_total: int
     grants_total: int
     parks_total: int
     first_byte_counts: list[int]  # one per bound, and the last one above all

@@ -37,6 +37,8 @@ ENGINE_METRICS = {
     "transfers_parked": "Transfers that wait for tokens now",
     "bytes_sent_total": "Bytes handed to client sockets",
     "bytes_spliced_total": "Of them: bytes that never entered user space",
+    "reads_cold_total": "Pieces of files that a kernel worker read from a disk",
+    "reads_ahead_total": "Requests to a disk to read ahead of a download",
     "grants_total": "Quanta granted by token buckets",
     "parks_total": "Times a transfer had to wait for tokens",
     "timeouts_idle_total": "Connections closed: no request came",

@@ -84,3 +84,14 @@ def test_clients_that_vanish_cost_no_pipe(
     server.wait("all gone", lambda: server.total("connections") == 0)
     assert pipes(server) == before
     assert len(server.get("/cold").body) == COLD_BYTES
+
+
+def test_a_disk_reads_ahead_while_a_download_waits_for_tokens(
+    start: Callable[..., Server], place: Path
+) -> None:
+    server = start("--cpus", "0", "--client-rate", "4MiB/s", root=place)
+    drop_from_page_cache(place / "cold")
+    assert len(server.get("/cold").body) == COLD_BYTES
+    if not server.total("reads_cold_total"):
+        pytest.skip("this file system keeps its pages in memory")
+    assert server.total("reads_ahead_total") > 0
