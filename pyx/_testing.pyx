@@ -1,5 +1,6 @@
 """The engine's units for the tests: thin wrappers, one included file per part."""
 
 include "_testing_http.pxi"
+include "_testing_encodings.pxi"
 include "_testing_shaping.pxi"
 include "_testing_parser.pxi"
