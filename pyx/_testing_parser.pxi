@@ -8,12 +8,13 @@ from http1 cimport (
     HTTP1_COMPLETE, HTTP1_MORE, Http1, Http1Result, http1_expect, http1_feed,
     http1_init, http1_settings,
 )
+from encodings cimport ENCODING_GZIP
 from limits cimport Limits
 from request cimport (
-    FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_IF_MATCH,
-    FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH, FIELD_IF_RANGE,
-    FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, FIELD_TRANSFER_ENCODING, Request,
-    request_field, request_reset,
+    FIELD_ACCEPT_ENCODING, FIELD_AUTHORIZATION, FIELD_CONNECTION, FIELD_EXPECT,
+    FIELD_HOST, FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH,
+    FIELD_IF_RANGE, FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, FIELD_TRANSFER_ENCODING,
+    Request, request_field, request_reset,
 )
 from text cimport Text as ParserText
 
@@ -24,6 +25,7 @@ PARSER_FIELDS = {
     "if-unmodified-since": FIELD_IF_UNMODIFIED_SINCE,
     "authorization": FIELD_AUTHORIZATION, "expect": FIELD_EXPECT,
     "connection": FIELD_CONNECTION, "transfer-encoding": FIELD_TRANSFER_ENCODING,
+    "accept-encoding": FIELD_ACCEPT_ENCODING,
 }
 
 
@@ -35,13 +37,16 @@ cdef class Parser:
     cdef Limits limits
 
     def __cinit__(
-        self, *, target=8192, header_bytes=32768, headers=100, body=65536
+        self, *, target=8192, header_bytes=32768, headers=100, body=65536,
+        bint negotiates=True,
     ):
         parser_memset(&self.limits, 0, sizeof(self.limits))
         self.limits.max_request_line_bytes = target
         self.limits.max_header_bytes = header_bytes
         self.limits.max_headers = headers
         self.limits.max_body_bytes = body
+        self.limits.encodings.n = negotiates
+        self.limits.encodings.order[0] = ENCODING_GZIP
         self.request = <Request*>parser_malloc(sizeof(Request))
         http1_settings(&self.settings)
         http1_init(&self.http, &self.settings)

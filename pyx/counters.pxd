@@ -5,6 +5,8 @@ Aligned 64-bit words; a reader may see two of them a moment apart.
 
 from libc.stdint cimport int64_t
 
+from encodings cimport ENCODING_COUNT
+
 
 cdef enum:
     FIRST_BYTE_BOUNDS = 6
@@ -35,6 +37,8 @@ cdef struct Counters:
     int64_t pending_cut       # connections closed because it was too much
     int64_t first_byte_sum_ns
     int64_t first_byte[FIRST_BYTE_BOUNDS + 1]
+    int64_t sidecars_stale    # found older than their originals, and not used
+    int64_t encoded[ENCODING_COUNT]  # responses made from a sidecar
     int64_t responses[STATUS_SLOTS]
 
 cdef extern from *:

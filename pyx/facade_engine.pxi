@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free
 
 from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
 from counters cimport FIRST_BYTE_BOUND_NS, FIRST_BYTE_BOUNDS, STATUS_SLOTS
+from encodings cimport ENCODING_COUNT, ENCODING_IDENTITY, Encodings, encoding_names
 from engine cimport (
     ENGINE_DRAINING, ENGINE_SERVING, ENGINE_STARTING, ENGINE_STOPPED,
     MAIL_ACCEPT_PAUSED, MAIL_ACCEPT_RESUMED, MAIL_DRAINING, MAIL_READY, MAIL_RETIME,
@@ -104,6 +105,19 @@ cdef void fill_limits(Limits* l, dict n) except *:
     l.show_dotfiles = n["show_dotfiles"]
 
 
+cdef int fill_encodings(Encodings* e, names) except -1:
+    known = {
+        encoding_names[i].decode(): i
+        for i in range(ENCODING_IDENTITY + 1, ENCODING_COUNT)}
+    for name in names:
+        if name not in known:
+            choice = ", ".join(known)
+            raise ValueError(f"precompressed: {name!r} is not one of {choice}")
+        e.order[e.n] = known.pop(name)  # each once
+        e.n += 1
+    return 0
+
+
 def setup_error(int code):
     """The OSError of a ring that could not be made, with the remedy."""
     remedies = {
@@ -130,7 +144,7 @@ cdef class Engine:
 
     def __cinit__(
         self, *, int index, int cpu, int root_fd, listen_fds, ClientTable clients,
-        media_types, limits=None,
+        media_types, precompressed=(), limits=None,
     ):
         cdef int rc
         full = checked_limits(limits or {})
@@ -147,6 +161,7 @@ cdef class Engine:
         self.clients = clients
         self.e.clients = &clients.table
         fill_limits(&self.e.limits, full)
+        fill_encodings(&self.e.limits.encodings, precompressed)
         self.e.root_fd = self.own(root_fd)
         for fd in listen_fds:
             self.e.listeners[self.e.listeners_n].fd = self.own(fd)
@@ -268,6 +283,9 @@ cdef class Engine:
             "responses_total": {
                 status: e.counters.responses[status]
                 for status in range(STATUS_SLOTS) if e.counters.responses[status]},
+            "encoded_total": {
+                encoding_names[i].decode(): e.counters.encoded[i]
+                for i in range(ENCODING_IDENTITY + 1, ENCODING_COUNT)},
             "parse_errors_total": e.counters.parse_errors,
             "timeouts_idle_total": e.counters.timeouts_idle,
             "timeouts_header_total": e.counters.timeouts_header,
@@ -305,6 +323,7 @@ cdef class Engine:
             "cache_hits_total": e.files.hits_total,
             "cache_misses_total": e.files.misses_total,
             "cache_evictions_total": e.files.evictions_total,
+            "sidecars_stale_total": e.counters.sidecars_stale,
             "loops_total": e.counters.loops,
             "cqes_total": e.counters.cqes,
             "cq_overflows_total": e.counters.cq_overflows,

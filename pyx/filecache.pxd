@@ -1,6 +1,7 @@
 """FileCache: open files and the memory of small ones, by path.
 
-An entry is found by its path below the root and stays alive as long as somebody holds
+An entry is found by its path below the root, and by whether it is sent as itself or as
+an encoding of another. It stays alive as long as somebody holds
 a reference, even after the cache has dropped it: a transfer always finishes the file
 that it began. Entries leave by CLOCK when the number of entries or the memory for
 bodies would pass its bound.
@@ -13,6 +14,7 @@ from libc.string cimport memcmp, memcpy
 from c_assert cimport ENGINE_ASSERT
 from c_file cimport close, open_how
 from c_socket cimport iovec
+from encodings cimport ENCODING_SUFFIX_BYTES_MAX
 from httpdate cimport HTTPDATE_BYTES
 from image cimport Image, image_unref
 from keymap cimport hash_bytes
@@ -30,8 +32,9 @@ cdef enum FileState:
     FILE_FAILED      # status says how
 
 cdef enum:
-    # Three 64-bit numbers in hexadecimal, two dashes, two quotes.
-    ETAG_BYTES_MAX = 52
+    # Three 64-bit numbers in hexadecimal, the name of an encoding, three dashes, two
+    # quotes.
+    ETAG_BYTES_MAX = 60
 
 cdef struct File:
     File* next               # in its bucket
@@ -60,13 +63,17 @@ cdef struct File:
     uint8_t state
     uint8_t kind
     uint8_t strategy         # how its bytes get to a socket (strategy.pxd)
+    uint8_t encoding         # in whose name it is sent: Encoding, IDENTITY its own
+    uint8_t sidecars         # bit per Encoding that it has a sidecar of
+    uint8_t refused          # of them: could not be opened when last tried
+    uint8_t probing          # which sidecar the open in flight looks for, 1 first; or 0
     bint linked              # the cache finds it
     bint used                # since the hand passed
     uint8_t etag_n
     char etag[ETAG_BYTES_MAX]
     char last_modified[HTTPDATE_BYTES]
     uint32_t path_n
-    char path[1]             # NUL-terminated
+    char path[1]             # NUL-terminated, and room for a suffix behind it
 
 cdef struct FileCache:
     File** buckets
@@ -121,15 +128,18 @@ cdef inline File* file_ref(File* f) noexcept nogil:
     return f
 
 
-cdef inline File* file_new(const char* path, size_t n, uint64_t hash) noexcept nogil:
+cdef inline File* file_new(
+    const char* path, size_t n, uint64_t hash, uint8_t encoding
+) noexcept nogil:
     """With one reference, filling; NULL without memory."""
-    cdef File* f = <File*>calloc(1, sizeof(File) + n)
+    cdef File* f = <File*>calloc(1, sizeof(File) + n + ENCODING_SUFFIX_BYTES_MAX)
     if f == NULL:
         return NULL
     f.refs = 1
     f.fd = -1
     f.hash = hash
     f.state = FILE_FILLING
+    f.encoding = encoding
     f.path_n = <uint32_t>n
     memcpy(f.path, path, n)
     f.path[n] = 0
@@ -143,12 +153,14 @@ cdef inline uint64_t filecache_hash(
 
 
 cdef inline File* filecache_find(
-    FileCache* c, const char* path, size_t n, uint64_t hash
+    FileCache* c, const char* path, size_t n, uint64_t hash, uint8_t encoding
 ) noexcept nogil:
     """Borrowed, or NULL."""
     cdef File* f = c.buckets[hash & c.mask]
     while f != NULL:
-        if f.hash == hash and f.path_n == n and memcmp(f.path, path, n) == 0:
+        if (
+                f.hash == hash and f.path_n == n and f.encoding == encoding
+                and memcmp(f.path, path, n) == 0):
             f.used = True
             return f
         f = f.next

@@ -50,7 +50,9 @@ cdef struct Facts:
     Text etag
     Text last_modified
     Text media_type
+    Text encoding    # absent: none
     int64_t size
+    bint varies      # Accept-Encoding could have chosen another
 
 
 cdef inline size_t head_begin(Writer* w, int status, const char* date) noexcept nogil:
@@ -84,6 +86,13 @@ cdef inline void head_validators(Writer* w, const Facts* f) noexcept nogil:
     head_field(w, b"ETag: ", f.etag)
     head_field(w, b"Last-Modified: ", f.last_modified)
     writer_string(w, b"Accept-Ranges: bytes\r\n")
+    if f.varies:
+        writer_string(w, b"Vary: Accept-Encoding\r\n")
+
+
+cdef inline void head_encoding(Writer* w, const Facts* f) noexcept nogil:
+    if f.encoding.at != NULL:
+        head_field(w, b"Content-Encoding: ", f.encoding)
 
 
 cdef inline void head_content_range(
@@ -122,6 +131,7 @@ cdef inline size_t head_of_whole(
     """The 200 head up to the Connection field; returns the offset of the Date value."""
     cdef size_t date_at = head_begin(w, 200, date)
     head_field(w, b"Content-Type: ", f.media_type)
+    head_encoding(w, f)
     head_length(w, f.size)
     head_validators(w, f)
     return date_at

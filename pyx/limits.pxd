@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from encodings cimport Encodings
+
 
 cdef struct Limits:
     uint32_t max_connections       # slots for clients that are served
@@ -25,6 +27,7 @@ cdef struct Limits:
     uint32_t sq_entries            # submission queue
     uint32_t iowq_workers          # io-wq workers per class: each may block on a disk
     bint show_dotfiles
+    Encodings encodings            # whose sidecars are looked for
     uint32_t transmit              # TransmitMode (strategy.pxd)
 
 cdef enum:

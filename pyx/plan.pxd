@@ -11,11 +11,12 @@ from c_llhttp cimport HTTP_GET
 from conditions cimport (
     Conditions, Validators, conditions_evaluate, conditions_range_applies,
 )
+from encodings cimport encoding_name
 from filecache cimport File, file_ref
 from heads cimport (
-    Facts, boundary_write, head_begin, head_connection, head_content_range, head_end,
-    head_field, head_length, head_of_whole, head_unsatisfied_range, head_validators,
-    part_begin, part_end, status_reason,
+    Facts, boundary_write, head_begin, head_connection, head_content_range,
+    head_encoding, head_end, head_field, head_length, head_of_whole,
+    head_unsatisfied_range, head_validators, part_begin, part_end, status_reason,
 )
 from httpdate cimport HTTPDATE_BYTES
 from image cimport image_body
@@ -53,6 +54,11 @@ cdef inline Facts file_facts(File* f) noexcept nogil:
     facts.last_modified.n = HTTPDATE_BYTES
     facts.media_type = f.media_type
     facts.size = f.size
+    facts.encoding.at = NULL
+    facts.encoding.n = 0
+    facts.varies = f.sidecars or f.encoding
+    if f.encoding:
+        facts.encoding = encoding_name(f.encoding)
     return facts
 
 
@@ -124,7 +130,11 @@ cdef inline void plan_reason(Plan* p, int status) noexcept nogil:
 
 
 cdef inline void plan_bodiless(Plan* p, int status) noexcept nogil:
-    """304, and the heads of 412 and 416, which say why in a line of text."""
+    """304, and the heads of 412 and 416, which say why in a line of text.
+
+    All depend on which representation was selected, so that Vary belongs to all; what
+    the text is encoded with does not.
+    """
     p.transfer.status = status
     head_begin(&p.text, status, p.date)
     if status == 416:
@@ -149,6 +159,7 @@ cdef inline void plan_one_range(Plan* p, const ByteRange* r) noexcept nogil:
     p.transfer.status = 206
     head_begin(&p.text, 206, p.date)
     head_field(&p.text, b"Content-Type: ", p.facts.media_type)
+    head_encoding(&p.text, &p.facts)
     head_length(&p.text, r.last - r.first + 1)
     head_content_range(&p.text, r.first, r.last, p.file.size)
     head_validators(&p.text, &p.facts)
@@ -190,6 +201,7 @@ cdef inline void plan_many_ranges(
     writer_string(&p.text, b"Content-Type: multipart/byteranges; boundary=")
     boundary_write(&p.text, p.boundary)
     writer_string(&p.text, b"\r\n")
+    head_encoding(&p.text, &p.facts)  # of what the parts are pieces of
     head_length(&p.text, body)
     head_validators(&p.text, &p.facts)
     plan_close_head(p, head_at)

@@ -24,6 +24,7 @@ cdef enum:  # Field
     FIELD_EXPECT
     FIELD_CONNECTION
     FIELD_TRANSFER_ENCODING
+    FIELD_ACCEPT_ENCODING
     FIELD_COUNT
 
 cdef enum:
@@ -53,6 +54,8 @@ cdef struct Request:
     uint8_t method                 # llhttp's HTTP_*
     uint8_t field                  # whose value is coming
     uint8_t name_n                 # of the current name; FIELD_NAME_BYTES: too long
+    uint8_t encoding               # the sidecar to answer with (encodings.pxd)
+    uint8_t refused_encodings      # bit per Encoding whose sidecar could not be opened
     bint in_value
     bint begun                     # a first byte was seen
     bint method_unknown            # its token is read to the end, to tell 501 from 400
@@ -84,6 +87,7 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.path_n = r.gap_lines = r.tail = 0
     r.status = r.repeated = 0
     r.method = r.field = r.name_n = 0
+    r.encoding = r.refused_encodings = 0
     r.in_value = r.begun = r.method_unknown = r.protocol_seen = False
     r.head_done = False
     r.chunked = r.keep_alive = r.http_1_0 = False
@@ -123,6 +127,8 @@ cdef inline uint8_t field_lookup(const Request* r) noexcept nogil:
             return FIELD_AUTHORIZATION
         if field_named(r, b"if-none-match", 13):
             return FIELD_IF_NONE_MATCH
+    if n == 15 and r.limits.encodings.n and field_named(r, b"accept-encoding", 15):
+        return FIELD_ACCEPT_ENCODING  # nobody else looks at it
     if n == 17:
         if field_named(r, b"if-modified-since", 17):
             return FIELD_IF_MODIFIED_SINCE
@@ -137,7 +143,7 @@ cdef inline bint field_is_list(uint8_t field) noexcept nogil:
     """Fields whose several lines mean one list (RFC 9110 section 5.3)."""
     return (
         field == FIELD_IF_MATCH or field == FIELD_IF_NONE_MATCH
-        or field == FIELD_CONNECTION)
+        or field == FIELD_CONNECTION or field == FIELD_ACCEPT_ENCODING)
 
 
 cdef inline bint request_keep(Request* r, const char* s, size_t n) noexcept nogil:

@@ -26,8 +26,10 @@ from http1 cimport (
 )
 from keymap cimport KEYMAP_NO_ROW
 from limits cimport TARGET_BYTES_MAX
+from negotiate cimport (
+    negotiate, negotiate_again, negotiation_failed, resolve_request,
+)
 from request cimport FIELD_AUTHORIZATION, Request, request_field
-from resolve cimport resolve
 from respond cimport respond_file, respond_redirect, respond_status
 from target cimport Target, target_decode
 from text cimport Text
@@ -101,7 +103,7 @@ cdef inline bint append_index(Request* r) noexcept nogil:
 
 cdef inline void find_file(Engine* e, Conn* c) noexcept nogil:
     """Set ``c.file``; if it is being opened, wait for it."""
-    cdef File* f = resolve(e, c.request.path, c.request.path_n)
+    cdef File* f = resolve_request(e, c.request)
     c.file = f
     if f != NULL and f.state == FILE_FILLING:
         c.waiter_next = <Conn*>f.waiters
@@ -140,22 +142,35 @@ cdef inline void answer_with_file(Engine* e, Conn* c) noexcept nogil:
     file_unref(f)
 
 
+cdef inline void drop_file(Conn* c) noexcept nogil:
+    cdef File* f = c.file
+    c.file = NULL
+    file_unref(f)
+
+
 cdef inline void serve_path(Engine* e, Conn* c) noexcept nogil:
-    """Find the file of the request's path, its index.html for a directory, answer."""
-    cdef File* directory
+    """Find the file of the request's path, its index.html for a directory, of that the
+    sidecar that the client would rather have, and answer."""
+    cdef Request* r = c.request
     while True:
         if c.file == NULL:
             find_file(e, c)
-        if c.file != NULL and c.file.state == FILE_FILLING:
-            return
-        if c.file == NULL or c.file.state == FILE_FAILED or not wants_index(c):
+        if c.file == NULL:
             break
-        directory = c.file
-        c.file = NULL
-        file_unref(directory)
-        if not append_index(c.request):
-            respond_status(e, c, 414, identify(e, c), False)
+        if c.file.state == FILE_FILLING:
             return
+        if negotiation_failed(r, c.file):
+            negotiate_again(r)
+        elif c.file.state == FILE_FAILED:
+            break
+        elif wants_index(c):
+            if not append_index(r):
+                drop_file(c)
+                respond_status(e, c, 414, identify(e, c), False)
+                return
+        elif not negotiate(e, c.file, r):
+            break
+        drop_file(c)
     answer_with_file(e, c)
 
 

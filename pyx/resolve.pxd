@@ -15,19 +15,19 @@ from libc.errno cimport (
     EACCES, EAGAIN, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOMEM, ENOTDIR, ENXIO,
     EPERM, EXDEV, ENODEV, errno,
 )
-from libc.stdint cimport int64_t, uint16_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy
 
 from c_assert cimport ENGINE_ASSERT
 from c_file cimport (
-    O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_PATH, O_RDONLY, RWF_NOWAIT, S_ISDIR, S_ISREG,
-    close, fstat, open_how, penstock_ctime_ns, penstock_mtime_ns, penstock_mtime_s,
-    penstock_openat2, preadv2, stat_t,
+    O_PATH, RWF_NOWAIT, S_ISDIR, S_ISREG, close, fstat, penstock_ctime_ns,
+    penstock_mtime_ns, penstock_mtime_s, preadv2, stat_t,
 )
 from c_socket cimport iovec
 from c_uring cimport *
 from conn cimport Conn
-from engine cimport OP_OPEN, OP_READ, Engine, engine_run_soon, file_userdata
+from encodings cimport ENCODING_IDENTITY, encoding_name, encoding_suffix
+from engine cimport OP_READ, Engine, engine_run_soon, file_userdata
 from filecache cimport (
     FILE_DIRECTORY, FILE_FAILED, FILE_FILLING, FILE_READY, FILE_REGULAR, File,
     file_new, file_ref, file_unref, filecache_charge, filecache_find,
@@ -37,10 +37,16 @@ from heads cimport Facts, head_end, head_of_whole
 from httpdate cimport httpdate_format
 from image cimport Image, image_new, image_unref
 from mime cimport mime_lookup
+from opening cimport open_async, open_cached
 from plan cimport file_facts
 from ring cimport ring_counted_sqe
+from sidecars cimport (
+    sidecars_find, sidecars_go_on, sidecars_same, sidecars_wanted,
+)
 from strategy cimport STRATEGY_MEMORY, strategy_of_file
-from writer cimport Writer, writer_count, writer_hex, writer_init, writer_string
+from writer cimport (
+    Writer, writer_count, writer_hex, writer_init, writer_string, writer_text,
+)
 
 
 cdef enum:
@@ -56,17 +62,6 @@ cdef inline uint16_t status_of_errno(int error) noexcept nogil:
     if error in (EMFILE, ENFILE, ENOMEM):
         return 503
     return 500
-
-
-cdef inline void how_to_open(open_how* how, bint probe, bint cached) noexcept nogil:
-    """O_NONBLOCK keeps the open from waiting, whatever there is. O_PATH goes with
-    neither it nor O_NOCTTY."""
-    memset(how, 0, sizeof(open_how))
-    how.flags = O_CLOEXEC
-    how.flags |= O_PATH if probe else O_RDONLY | O_NONBLOCK | O_NOCTTY
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
-    if cached:
-        how.resolve |= RESOLVE_CACHED
 
 
 cdef inline const char* file_name(const File* f) noexcept nogil:
@@ -129,7 +124,9 @@ cdef inline void file_describe(Engine* e, File* f) noexcept nogil:
     """Strong ETag, Last-Modified and Content-Type.
 
     mtime (ns), size and inode change whenever the content does, unless a writer puts
-    the mtime back in place; files should be replaced by rename.
+    the mtime back in place; files should be replaced by rename. An encoding has another
+    tag than the file itself even where a link makes them one (RFC 9110 section
+    8.8.3.3), and the media type of what it encodes.
     """
     cdef Writer w
     writer_init(&w, f.etag, sizeof(f.etag))
@@ -139,10 +136,14 @@ cdef inline void file_describe(Engine* e, File* f) noexcept nogil:
     writer_hex(&w, <uint64_t>f.size)
     writer_string(&w, b"-")
     writer_hex(&w, f.ino)
+    if f.encoding != ENCODING_IDENTITY:
+        writer_string(&w, b"-")
+        writer_text(&w, encoding_name(f.encoding))
     writer_string(&w, b'"')
     f.etag_n = <unsigned char>writer_count(&w)
     httpdate_format(f.modified_s, f.last_modified)
-    f.media_type = mime_lookup(&e.media_types, f.path, f.path_n)
+    f.media_type = mime_lookup(
+        &e.media_types, f.path, f.path_n - encoding_suffix(f.encoding).n)
 
 
 cdef inline Image* file_new_image(Engine* e, File* f) noexcept nogil:
@@ -204,6 +205,14 @@ cdef inline void file_load(Engine* e, File* f) noexcept nogil:
         file_read_async(e, f)
 
 
+cdef inline void file_described(Engine* e, File* f) noexcept nogil:
+    """All that its head says is known."""
+    if f.strategy == STRATEGY_MEMORY:
+        file_load(e, f)
+    else:
+        file_ready(e, f)
+
+
 cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
     """``fd`` for reading, or -errno. The file becomes ready, or is read first if
     small."""
@@ -224,26 +233,8 @@ cdef inline void file_opened(Engine* e, File* f, int fd) noexcept nogil:
     file_describe(e, f)
     f.strategy = strategy_of_file(
         <unsigned char>e.limits.transmit, f.size, e.limits.small_file_bytes)
-    if f.strategy == STRATEGY_MEMORY:
-        file_load(e, f)
-    else:
-        file_ready(e, f)
-
-
-cdef inline void file_open_async(Engine* e, File* f, bint probe) noexcept nogil:
-    cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
-    how_to_open(&f.how, probe, False)
-    io_uring_prep_openat2(sqe, e.root_fd, file_name(f), &f.how)
-    io_uring_sqe_set_data64(sqe, file_userdata(f, OP_OPEN))
-    file_ref(f)
-    e.files.filling += 1
-
-
-cdef inline int file_open_cached(Engine* e, const File* f, bint probe) noexcept nogil:
-    """The descriptor or -errno; -EAGAIN: the kernel would have to ask the disk."""
-    cdef open_how how
-    how_to_open(&how, probe, True)
-    return penstock_openat2(e.root_fd, file_name(f), &how)
+    if not sidecars_wanted(e, f) or sidecars_find(e, f, 0):
+        file_described(e, f)
 
 
 cdef inline void file_answered(
@@ -257,9 +248,9 @@ cdef inline void file_answered(
 
 cdef inline void file_open(Engine* e, File* f, bint probe) noexcept nogil:
     """At once where the kernel knows the names, else on the ring."""
-    cdef int fd = file_open_cached(e, f, probe)
+    cdef int fd = open_cached(e, file_name(f), probe)
     if fd == -EAGAIN:
-        file_open_async(e, f, probe)
+        open_async(e, f, file_name(f), probe)
     else:
         file_answered(e, f, probe, fd)
 
@@ -288,7 +279,8 @@ cdef inline void file_probed(Engine* e, File* f, int fd) noexcept nogil:
 
 
 cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
-    """Whether the path still leads to what the entry holds, with the same permissions.
+    """Whether the path still leads to what the entry holds, with the same permissions
+    and with the same sidecars beside it.
 
     Asks at most once per ``cache_revalidate_ns``, and opens nothing: what is there now
     may be a FIFO.
@@ -298,28 +290,30 @@ cdef inline bint file_revalidate(Engine* e, File* f) noexcept nogil:
     cdef bint same
     if e.now_ns - f.validated_ns < e.limits.cache_revalidate_ns:
         return True
-    fd = file_open_cached(e, f, True)
+    fd = open_cached(e, file_name(f), True)
     if fd < 0:
         # Without a descriptor nothing can be said, and what is here is better than 503.
         return -fd in (EMFILE, ENFILE, ENOMEM)
     same = fstat(fd, &s) == 0 and file_same(f, &s)
     close(fd)
     f.validated_ns = e.now_ns
-    return same
+    return same and (not sidecars_wanted(e, f) or sidecars_same(e, f))
 
 
-cdef inline File* resolve(Engine* e, const char* path, size_t n) noexcept nogil:
-    """The entry for ``path``, referenced for the caller: ready, failed or filling.
-    NULL without memory."""
+cdef inline File* resolve(
+    Engine* e, const char* path, size_t n, uint8_t encoding
+) noexcept nogil:
+    """The entry for ``path``, to be sent as itself or as an encoding: ready, failed or
+    filling, and referenced for the caller. NULL without memory."""
     cdef uint64_t hash = filecache_hash(&e.files, path, n)
-    cdef File* f = filecache_find(&e.files, path, n, hash)
+    cdef File* f = filecache_find(&e.files, path, n, hash, encoding)
     if f != NULL:
         if f.state == FILE_FILLING or file_revalidate(e, f):
             e.files.hits_total += 1
             return file_ref(f)
         filecache_unlink(&e.files, f)
     e.files.misses_total += 1
-    f = file_new(path, n, hash)
+    f = file_new(path, n, hash, encoding)
     if f == NULL:
         return NULL
     filecache_link(&e.files, f)
@@ -330,7 +324,10 @@ cdef inline File* resolve(Engine* e, const char* path, size_t n) noexcept nogil:
 cdef inline void on_open(Engine* e, File* f, int res) noexcept nogil:
     e.ring.in_flight -= 1
     e.files.filling -= 1
-    file_answered(e, f, (f.how.flags & O_PATH) != 0, res)
+    if not f.probing:
+        file_answered(e, f, (f.how.flags & O_PATH) != 0, res)
+    elif sidecars_go_on(e, f, res):
+        file_described(e, f)
     file_unref(f)
 
 

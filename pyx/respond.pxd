@@ -151,6 +151,8 @@ cdef inline void respond_file(
         respond_image(e, t, f, r.method == HTTP_HEAD)
     else:
         respond_planned(e, c, t, f)
+    if f.encoding:
+        e.counters.encoded[f.encoding] += 1
     response_start(e, c, t)
 
 

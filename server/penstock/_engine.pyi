@@ -118,6 +118,7 @@ class EngineStatistics(TypedDict):
     requests_reused_total: int  # of them: on a connection used before
     requests_in_progress: int
     responses_total: dict[int, int]  # by status code
+    encoded_total: dict[str, int]  # responses made from a sidecar, by encoding
     parse_errors_total: int
     transfers: int
     transfers_parked: int
@@ -144,6 +145,7 @@ class EngineStatistics(TypedDict):
     cache_hits_total: int
     cache_misses_total: int
     cache_evictions_total: int
+    sidecars_stale_total: int  # found older than their originals, and not used
     loops_total: int
     cqes_total: int
     cq_overflows_total: int
@@ -160,9 +162,12 @@ class Engine:
             Duplicated by the engine.
         listen_fds: listening sockets, duplicated by the engine.
         media_types: lower-case extension without the dot -> Content-Type value.
+        precompressed: encodings ("br", "gzip", "zstd") whose sidecars are sent to
+            who accepts them, best first.
 
     Raises:
-        ValueError: a limit is out of range (the message names it).
+        ValueError: a limit is out of range, or an encoding unknown or listed twice
+            (the message names it).
         OSError: no eventfd, no memory.
     """
 
@@ -175,6 +180,7 @@ class Engine:
         listen_fds: Sequence[int],
         clients: ClientTable,
         media_types: Mapping[str, str],
+        precompressed: Sequence[str] = (),
         limits: EngineLimits | None = None,
     ) -> None: ...
     event_fd: int  # readable when events() has something

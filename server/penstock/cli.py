@@ -85,6 +85,7 @@ def serve(
         str | None, Parameter(group=_shaping, show_default=False)
     ] = None,
     cpus: str | None = None,
+    precompressed: str | None = None,
     drain_timeout: str | None = None,
     config: str | None = None,
 ) -> None:
@@ -110,6 +111,8 @@ def serve(
         RATE of all clients together. Default: no limit.
     cpus
         CPUs with one engine each, like 0,1 or 0-3. Default: all.
+    precompressed
+        Encodings whose files beside others are sent, best first, like br,gzip.
     drain_timeout
         How long downloads may go on after SIGTERM, like 30s or 2m. Default: 10s.
     config
@@ -127,6 +130,7 @@ def serve(
         "--client-rate": client_rate,
         "--total-rate": total_rate,
         "--cpus": cpus,
+        "--precompressed": precompressed,
         "--drain-timeout": drain_timeout,
     }
     run_server(Source(_file(config, "--config"), flags))

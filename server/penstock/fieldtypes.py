@@ -28,6 +28,7 @@ from penstock.rates import (
 
 CPU_MAX = 8191  # Linux' largest NR_CPUS on x86-64, minus one
 _SHA256_BYTES = 32
+ENCODINGS = ("br", "zstd", "gzip")  # that a sidecar can have
 
 
 def between(low: int, high: int, show: Callable[[int], str] = str) -> AfterValidator:
@@ -90,6 +91,25 @@ def _cpus(value: object) -> object:
     return tuple(cpus)
 
 
+def _encodings(value: object) -> object:
+    """``"br,gzip"`` or a list of them; each once."""
+    if isinstance(value, str):
+        return _known([part.strip() for part in value.split(",")])
+    if isinstance(value, list | tuple):
+        return _known(list(value))
+    raise ValueError('must be a list, like ["br", "gzip"]')
+
+
+def _known(names: list[object]) -> tuple[object, ...]:
+    for name in names:
+        if name not in ENCODINGS:
+            known = ", ".join(ENCODINGS)
+            raise ValueError(f"{spelled(name)} is not one of {known}")
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is listed twice")
+    return tuple(names)
+
+
 def _address(value: object) -> Address:
     if isinstance(value, str):
         return parse_address(value)
@@ -141,6 +161,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
 ]
 Cpus = Annotated[tuple[int, ...], BeforeValidator(_cpus)]
+Encodings = Annotated[tuple[str, ...], BeforeValidator(_encodings)]
 ListenAddress = Annotated[
     InstanceOf[Address],
     BeforeValidator(_address),

@@ -28,6 +28,7 @@ FLAG_KEYS: Mapping[str, Key] = {
     "--listen": ("server", "listen"),
     "--cpus": ("server", "cpus"),
     "--congestion": ("server", "congestion"),
+    "--precompressed": ("server", "precompressed"),
     "--drain-timeout": ("server", "drain_timeout"),
     "--admin": ("admin", "listen"),
     "--client-rate": ("shaping", "client_rate"),

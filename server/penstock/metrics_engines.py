@@ -56,6 +56,7 @@ ENGINE_METRICS = {
     "cache_hits_total": "Look-ups answered by the cache",
     "cache_misses_total": "Look-ups that had to ask the file system",
     "cache_evictions_total": "Entries that made room for others",
+    "sidecars_stale_total": "Sidecars found older than their files, and not used",
     "loops_total": "Turns of the event loop",
     "cqes_total": "Completions handled",
     "cq_overflows_total": "Times the completion queue was full",
@@ -72,6 +73,7 @@ class EngineCollector(Collector):
         for key, documentation in ENGINE_METRICS.items():
             yield _family(key, documentation, statistics)
         yield _responses(statistics)
+        yield _encoded(statistics)
         yield _state(statistics)
         yield _first_byte(statistics)
         yield _reuse(statistics)
@@ -100,6 +102,18 @@ def _responses(statistics: "Sequence[EngineStatistics]") -> Metric:
     for engine in statistics:
         for code, count in sorted(engine["responses_total"].items()):
             family.add_metric([_label(engine), str(code)], count)
+    return family
+
+
+def _encoded(statistics: "Sequence[EngineStatistics]") -> Metric:
+    family = CounterMetricFamily(
+        "penstock_encoded_responses_total",
+        "Responses made from a precompressed file, by its encoding",
+        labels=["engine", "encoding"],
+    )
+    for engine in statistics:
+        for encoding, count in sorted(engine["encoded_total"].items()):
+            family.add_metric([_label(engine), encoding], count)
     return family
 
 

@@ -132,6 +132,7 @@ def _engine(
             listen_fds=listen_fds,
             clients=clients,
             media_types=media_types(),
+            precompressed=control.settings.server.precompressed,
             limits=limits,
         )
     except OSError as error:

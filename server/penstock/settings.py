@@ -24,6 +24,7 @@ from penstock.fieldtypes import (
     Digest,
     Digests,
     Duration,
+    Encodings,
     Folder,
     ListenAddress,
     ListenAddresses,
@@ -51,6 +52,7 @@ class Server(SocketOptions):
     listen: ListenAddresses = (parse_address("127.0.0.1:8000"),)
     cpus: Cpus | None = None  # None: all that the process may use
     transmit: Transmit = "auto"
+    precompressed: Encodings = ()  # best first
     drain_timeout_ns: Annotated[
         Duration, between(0, DRAIN_TIMEOUT_MAX_NS, format_duration)
     ] = Field(10 * SECOND_NS, alias="drain_timeout")

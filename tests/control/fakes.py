@@ -183,7 +183,7 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         timeouts_idle_total timeouts_header_total timeouts_write_total pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
         cache_bytes cache_hits_total cache_misses_total cache_evictions_total
-        loops_total cqes_total cq_overflows_total"""
+        sidecars_stale_total loops_total cqes_total cq_overflows_total"""
     return {
         "index": index,
         "cpu": cpu,
@@ -193,6 +193,7 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         "pipes_limit": 8,
         "receive_buffers_limit": 1024,
         "responses_total": {},
+        "encoded_total": {"br": 0, "gzip": 0, "zstd": 0},
         "first_byte_counts": [0] * 7,
         **changed,
     }

@@ -73,6 +73,7 @@ def test_a_flag_still_wins_after_a_reload(make_control: MakeControl) -> None:
     [
         ("[server]\nlisten = ['127.0.0.1:1']", "server.listen: can not change"),
         ("[server]\ncpus = '0'", "server.cpus: can not change"),
+        ("[server]\nprecompressed = ['br']", "server.precompressed: can not change"),
         ("[admin]\nlisten = '127.0.0.1:1'", "admin.listen: can not change"),
         ("[limits]\nidle_timeout = '1s'", "limits.idle_timeout: can not change"),
         ("[shaping]\nclient_rate = 'fast'", "shaping.client_rate: 'fast'"),

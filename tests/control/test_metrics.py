@@ -63,7 +63,7 @@ def test_the_fakes_have_the_fields_of_the_facade() -> None:
 
 
 def test_every_number_of_an_engine_is_a_metric() -> None:
-    special = {"index", "cpu", "state", "responses_total"}
+    special = {"index", "cpu", "state", "responses_total", "encoded_total"}
     special |= {"first_byte_counts", "first_byte_sum_ns"}
     assert facade_fields("EngineStatistics") - special <= set(ENGINE_METRICS)
 
@@ -87,6 +87,18 @@ def test_responses_are_counted_by_status(
     engine.numbers = engine_numbers(responses_total={200: 5, 404: 2})
     series = scrape(make_control(), [engine])
     assert of(series, "penstock_responses_total") == {"200": 5, "404": 2}
+
+
+def test_responses_from_sidecars_are_counted_by_encoding(
+    make_control: MakeControl, engine: FakeEngine
+) -> None:
+    engine.numbers = engine_numbers(encoded_total={"br": 5, "gzip": 0, "zstd": 2})
+    series = scrape(make_control(), [engine])
+    assert {
+        dict(labels)["encoding"]: value
+        for (name, labels), value in series.items()
+        if name == "penstock_encoded_responses_total"
+    } == {"br": 5, "gzip": 0, "zstd": 2}
 
 
 def test_first_byte_latency_has_exactly_the_promised_buckets(

@@ -271,6 +271,16 @@ def test_lists_with_others_between_their_lines() -> None:
     assert head["fields"]["if-none-match"] == b'"b", "b"'
 
 
+def test_accept_encoding_is_a_list_and_kept_only_where_it_counts() -> None:
+    lines = b"Accept-Encoding: br;q=0.5\r\nACCEPT-ENCODING:gzip \r\n"
+    message = SIMPLE[:-2] + lines + b"\r\n"
+    (head,) = parse_all(_testing.Parser(), [message])
+    assert head["fields"]["accept-encoding"] == b"br;q=0.5, gzip"
+    (head,) = parse_all(_testing.Parser(negotiates=False), [message])
+    assert head["status"] == 0
+    assert "accept-encoding" not in head["fields"]
+
+
 @pytest.mark.parametrize(
     ("version", "lines", "lives"),
     [
