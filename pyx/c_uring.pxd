@@ -82,6 +82,9 @@ cdef extern from "<liburing.h>" nogil:
         io_uring_sqe* sqe, int fd, void* buf, size_t n, int flags)
     void io_uring_prep_send(
         io_uring_sqe* sqe, int fd, const void* buf, size_t n, int flags)
+    void io_uring_prep_send_zc(
+        io_uring_sqe* sqe, int fd, const void* buf, size_t n, int flags,
+        unsigned int zc_flags)
     void io_uring_prep_sendmsg(
         io_uring_sqe* sqe, int fd, const msghdr* msg, unsigned int flags)
     void io_uring_prep_splice(
@@ -118,6 +121,7 @@ cdef extern from "<liburing.h>" nogil:
         IORING_FEAT_CQE_SKIP
         IORING_CQE_F_BUFFER
         IORING_CQE_F_MORE
+        IORING_CQE_F_NOTIF
         IORING_CQE_BUFFER_SHIFT
         IORING_ASYNC_CANCEL_ALL
         IOSQE_BUFFER_SELECT

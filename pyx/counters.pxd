@@ -21,6 +21,7 @@ cdef struct Counters:
     int64_t parse_errors
     int64_t bytes_sent
     int64_t bytes_spliced
+    int64_t zerocopy          # SEND_ZC begun
     int64_t reads_cold        # pieces that a kernel worker read
     int64_t reads_ahead       # requests to a disk to read ahead
     int64_t grants

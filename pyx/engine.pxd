@@ -25,7 +25,7 @@ from http1 cimport http1_init, http1_settings
 from httpdate cimport HTTPDATE_BYTES, httpdate_format
 from limits cimport (
     BRIEF_LASTS_NS, COPY_BYTES, CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS,
-    REFUSAL_SLOTS, Limits,
+    REFUSAL_SLOTS, ZEROCOPIES_MAX, ZEROCOPY_BYTES, Limits,
 )
 from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
 from mime cimport MediaTypes
@@ -56,6 +56,7 @@ cdef enum Op:
     OP_SPLICE
     OP_OPEN          # the rest of user_data is a File*
     OP_READ          # likewise
+    OP_SEND_ZC       # the rest of user_data is a ZeroCopy*
 
 cdef enum EngineState:
     ENGINE_STARTING
@@ -85,6 +86,7 @@ cdef struct Engine:
     Slab conns
     Pool requests
     Pool transfers
+    Pool zerocopies        # SEND_ZC whose memory the network still has
     Wheel wheel
     FileCache files
     Pipes pipes
@@ -122,6 +124,7 @@ cdef struct Engine:
     int error              # why the loop ended, -errno
     uint8_t state
     bint mailbox_armed
+    bint zerocopy_refused  # by the kernel, once
     bint fresh_turn        # whose turn it was last
     char date[HTTPDATE_BYTES]
 
@@ -261,6 +264,8 @@ cdef inline int engine_init(Engine* e, uint64_t seed) noexcept nogil:
     if rc == 0:
         rc = pool_init(&e.transfers, slots, sizeof(Transfer))
     if rc == 0:
+        rc = pool_init(&e.zerocopies, ZEROCOPIES_MAX, ZEROCOPY_BYTES)
+    if rc == 0:
         rc = wheel_init(&e.wheel, clock_monotonic_ns())
     if rc == 0:
         rc = filecache_init(
@@ -289,4 +294,5 @@ cdef inline void engine_free(Engine* e) noexcept nogil:
     wheel_free(&e.wheel)
     pool_free(&e.requests)
     pool_free(&e.transfers)
+    pool_free(&e.zerocopies)
     slab_free(&e.conns)

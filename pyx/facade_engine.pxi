@@ -18,7 +18,7 @@ from limits cimport (
 from loop cimport loop_run
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
 from mime cimport MediaType
-from strategy cimport TRANSMIT_AUTO, TRANSMIT_SPLICE
+from strategy cimport TRANSMIT_AUTO, TRANSMIT_ZEROCOPY
 
 import errno as errno_names
 import os
@@ -47,7 +47,7 @@ LIMITS = {
     "write_timeout_ns": (60 * SECOND, SECOND // 1000, 86400 * SECOND),
     "linger_timeout_ns": (2 * SECOND, SECOND // 1000, 600 * SECOND),
     "small_file_bytes": (16384, 0, 1 << 24),
-    "transmit": (TRANSMIT_AUTO, TRANSMIT_AUTO, TRANSMIT_SPLICE),
+    "transmit": (TRANSMIT_AUTO, TRANSMIT_AUTO, TRANSMIT_ZEROCOPY),
     "cache_entries": (4096, 1, 1 << 20),
     "cache_bytes": (1 << 26, 0, 1 << 40),
     "cache_revalidate_ns": (SECOND, 0, 86400 * SECOND),
@@ -299,6 +299,7 @@ cdef class Engine:
             "transfers_parked": e.counters.parked,
             "bytes_sent_total": e.counters.bytes_sent,
             "bytes_spliced_total": e.counters.bytes_spliced,
+            "zerocopy_sends_total": e.counters.zerocopy,
             "reads_cold_total": e.counters.reads_cold,
             "reads_ahead_total": e.counters.reads_ahead,
             "grants_total": e.counters.grants,

@@ -64,6 +64,9 @@ cdef enum:
     CQ_PER_SQ = 8
     # Completions taken from the ring at once.
     CQE_BATCH = 256
+    # Sends whose memory the network still has; one more is copied. Each takes a line.
+    ZEROCOPIES_MAX = 4096
+    ZEROCOPY_BYTES = 64
     # Letters that wait for an engine or for Trio.
     MAILBOX_LETTERS = 1024
     LISTENERS_MAX = 16

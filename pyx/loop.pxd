@@ -4,6 +4,7 @@ from libc.errno cimport EAGAIN, EBUSY, EINTR, ETIME
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from accepting cimport accept_arm, accept_close, on_accept
+from c_assert cimport ENGINE_ASSERT
 from c_socket cimport POLLIN
 from c_time cimport TIME_NEVER, clock_thread_cpu_ns
 from c_uring cimport *
@@ -15,7 +16,7 @@ from draining cimport drain_complete, drain_start
 from engine cimport (
     ENGINE_SERVING, ENGINE_STOPPED, MAIL_READY, MAIL_RETIME, MAIL_RETIME_ALL, MAIL_STOP,
     MAIL_STOPPED, OP_ACCEPT, OP_MAILBOX, OP_OPEN, OP_POLL, OP_READ, OP_RECV, OP_SEND,
-    OP_SPLICE, Engine, engine_conn, engine_is_shared, engine_next_runnable,
+    OP_SEND_ZC, OP_SPLICE, Engine, engine_conn, engine_is_shared, engine_next_runnable,
     engine_runnable, engine_tell, engine_tick,
 )
 from filecache cimport File
@@ -30,11 +31,14 @@ from requests cimport conn_advance
 from resolve cimport on_open, on_read
 from ring cimport ring_enter, ring_exit, ring_init, ring_sqe
 from timers cimport timers_run
-from transmit cimport on_poll, on_send, on_splice, transmit_call_waiting
+from transmit cimport (
+    on_poll, on_send, on_send_zc, on_splice, transmit_call_waiting,
+)
 from userdata cimport (
     userdata_generation, userdata_op, userdata_pack, userdata_slot,
 )
 from wheel cimport wheel_next_ns
+from zerocopy cimport ZeroCopy, zerocopy_end
 
 cdef extern from "<sys/prctl.h>" nogil:
     enum:
@@ -79,8 +83,8 @@ cdef inline void on_mailbox(Engine* e, uint32_t flags) noexcept nogil:
         gate_retime_all(e)  # of what a full box drops, only this can be many
 
 
-cdef inline File* userdata_file(uint64_t data) noexcept nogil:
-    return <File*><size_t>(data & ((<uint64_t>1 << 56) - 1))
+cdef inline void* userdata_pointer(uint64_t data) noexcept nogil:
+    return <void*><size_t>(data & ((<uint64_t>1 << 56) - 1))
 
 
 cdef inline void dispatch_conn(
@@ -100,19 +104,34 @@ cdef inline void dispatch_conn(
         on_splice(e, c, cqe.res)
 
 
+cdef inline void dispatch_zerocopy(
+    Engine* e, ZeroCopy* z, const io_uring_cqe* cqe
+) noexcept nogil:
+    cdef Conn* c
+    if cqe.flags & IORING_CQE_F_NOTIF:
+        zerocopy_end(e, z)
+        return
+    # Its SQE is in flight, so that the slot is still its own.
+    c = engine_conn(e, z.slot, z.generation)
+    ENGINE_ASSERT(c != NULL)
+    on_send_zc(e, c, z, cqe.res, cqe.flags)
+
+
 cdef inline void dispatch(Engine* e, const io_uring_cqe* cqe) noexcept nogil:
     """Every completion passes here. Kinds that name a connection come first."""
     cdef uint8_t op = userdata_op(cqe.user_data)
     if OP_RECV <= op <= OP_SPLICE:
         dispatch_conn(e, op, cqe)
+    elif op == OP_SEND_ZC:
+        dispatch_zerocopy(e, <ZeroCopy*>userdata_pointer(cqe.user_data), cqe)
     elif op == OP_ACCEPT:
         on_accept(e, userdata_slot(cqe.user_data), cqe.res, cqe.flags)
     elif op == OP_MAILBOX:
         on_mailbox(e, cqe.flags)
     elif op == OP_OPEN:
-        on_open(e, userdata_file(cqe.user_data), cqe.res)
+        on_open(e, <File*>userdata_pointer(cqe.user_data), cqe.res)
     elif op == OP_READ:
-        on_read(e, userdata_file(cqe.user_data), cqe.res)
+        on_read(e, <File*>userdata_pointer(cqe.user_data), cqe.res)
 
 
 cdef inline uint32_t loop_reap(Engine* e) noexcept nogil:

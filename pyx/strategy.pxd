@@ -19,6 +19,7 @@ cdef enum TransmitMode:
     TRANSMIT_COPY
     TRANSMIT_SENDFILE
     TRANSMIT_SPLICE
+    TRANSMIT_ZEROCOPY  # as auto, and SEND_ZC for what is sent from memory
 
 cdef extern from *:
     """
@@ -34,10 +35,13 @@ cdef extern from *:
        connections that take turns with pieces of 1 MiB cost 1.25 times as much as with
        256 KiB, of 64 KiB the same: a connection's next turn finds its pace paid off. */
     #define PACED_PIECE_BYTES INT64_C(262144)
+    /* Below about 10 KB pinning costs more than copying (kernel doc: msg_zerocopy). */
+    #define ZEROCOPY_MIN_BYTES INT64_C(16384)
     """
     const int64_t SENDFILE_MAX_BYTES
     const int64_t COPIED_RANGE_MAX_BYTES
     const int64_t PACED_PIECE_BYTES
+    const int64_t ZEROCOPY_MIN_BYTES
 
 
 cdef inline uint8_t strategy_of_file(

@@ -37,6 +37,10 @@ from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
     TRANSFER_SENDING, Span, Transfer, transfer_advance, transfer_gather, transfer_left,
 )
+from zerocopy cimport (
+    ZeroCopy, zerocopy_begin, zerocopy_end, zerocopy_is_refused, zerocopy_userdata,
+    zerocopy_wanted,
+)
 
 cdef extern from "<poll.h>" nogil:
     enum:
@@ -84,10 +88,17 @@ cdef inline void transmit_memory(Engine* e, Conn* c, Transfer* t) noexcept nogil
     cdef int64_t n = s.n - t.span_done
     cdef int flags = MSG_NOSIGNAL
     cdef bint last = t.span + 1 == t.spans_n
+    cdef ZeroCopy* z = NULL
     cdef io_uring_sqe* sqe = transmit_sqe(e, c, t, TRANSFER_SENDING)
     if last or n >= t.granted_bytes:
         if n > t.granted_bytes:
             n = t.granted_bytes
+        if zerocopy_wanted(e, t, n):
+            z = zerocopy_begin(e, c, t)
+        if z != NULL:
+            io_uring_prep_send_zc(sqe, c.fd, s.at + t.span_done, <size_t>n, flags, 0)
+            io_uring_sqe_set_data64(sqe, zerocopy_userdata(z))
+            return
         io_uring_prep_send(sqe, c.fd, s.at + t.span_done, <size_t>n, flags)
     else:
         transfer_gather(t, t.granted_bytes)
@@ -270,6 +281,17 @@ cdef inline void on_send(Engine* e, Conn* c, int res) noexcept nogil:
         engine_run_soon(e, c)
     else:
         transmit_more(e, c)
+
+
+cdef inline void on_send_zc(
+    Engine* e, Conn* c, ZeroCopy* z, int res, uint32_t flags
+) noexcept nogil:
+    """The result; without a notification to come it is the end of ``z``."""
+    if not flags & IORING_CQE_F_MORE:
+        zerocopy_end(e, z)
+    if zerocopy_is_refused(e, res):
+        res = -EAGAIN
+    on_send(e, c, res)
 
 
 cdef inline void on_poll(Engine* e, Conn* c, int res) noexcept nogil:

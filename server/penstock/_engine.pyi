@@ -92,7 +92,7 @@ class EngineLimits(TypedDict, total=False):
     header_timeout_ns: int  # 10 s
     write_timeout_ns: int  # 60 s without any progress of a granted write
     linger_timeout_ns: int  # 2 s
-    transmit: int  # 0 auto, 1 copy, 2 sendfile, 3 splice
+    transmit: int  # 0 auto, 1 copy, 2 sendfile, 3 splice, 4 zerocopy
     small_file_bytes: int  # 16384: up to this a file is sent from memory
     cache_entries: int  # 4096 open files
     cache_bytes: int  # 67108864: memory for the bodies of small files
@@ -124,6 +124,7 @@ class EngineStatistics(TypedDict):
     transfers_parked: int
     bytes_sent_total: int
     bytes_spliced_total: int
+    zerocopy_sends_total: int
     reads_cold_total: int
     reads_ahead_total: int
     grants_total: int

@@ -37,6 +37,7 @@ ENGINE_METRICS = {
     "transfers_parked": "Transfers that wait for tokens now",
     "bytes_sent_total": "Bytes handed to client sockets",
     "bytes_spliced_total": "Of them: bytes that never entered user space",
+    "zerocopy_sends_total": "Sends of memory without a copy (SEND_ZC)",
     "reads_cold_total": "Pieces of files that a kernel worker read from a disk",
     "reads_ahead_total": "Requests to a disk to read ahead of a download",
     "grants_total": "Quanta granted by token buckets",

@@ -40,7 +40,7 @@ DRAIN_TIMEOUT_MAX_NS = 3600 * SECOND_NS
 TOP_CLIENTS_DEFAULT = 200  # label values of client_id: what a scrape can carry
 TOP_CLIENTS_MAX = 10_000
 # How bodies get to the socket; the order is the engine's (strategy.pxd).
-Transmit = Literal["auto", "copy", "sendfile", "splice"]
+Transmit = Literal["auto", "copy", "sendfile", "splice", "zerocopy"]
 
 
 class Section(BaseModel):

@@ -178,8 +178,8 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
     zero = """connections connections_accepted_total connections_refused_total
         accept_errors_total requests_total requests_reused_total requests_in_progress
         parse_errors_total transfers transfers_parked bytes_sent_total
-        bytes_spliced_total reads_cold_total reads_ahead_total grants_total parks_total
-        first_byte_sum_ns
+        bytes_spliced_total zerocopy_sends_total reads_cold_total reads_ahead_total
+        grants_total parks_total first_byte_sum_ns
         timeouts_idle_total timeouts_header_total timeouts_write_total pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
         cache_bytes cache_hits_total cache_misses_total cache_evictions_total

@@ -26,7 +26,7 @@ SIZES = [
     131073,
     (3 << 20) + 5,
 ]
-MODES = ["auto", "copy", "sendfile", "splice"]
+MODES = ["auto", "copy", "sendfile", "splice", "zerocopy"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def serve(
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("small", [0, 16384])
+@pytest.mark.parametrize("small", [0, 16384, 1 << 22])
 def test_bodies_are_whole_in_every_mode(
     start: Callable[..., Server],
     config: Callable[[str], str],
@@ -110,3 +110,28 @@ def test_pipelined_requests_for_files_are_answered_in_order(
         for size in SIZES:
             assert client.read().body == noise(size, size + 1), size
         sender.join()
+
+
+def test_a_zerocopy_body_lives_until_the_network_has_let_go_of_it(
+    start: Callable[..., Server], config: Callable[[str], str], files: Path
+) -> None:
+    """The file leaves the cache while its memory is on its way to slow readers."""
+    text = """
+        [server]
+        transmit = "zerocopy"
+        [limits]
+        small_file_bytes = 4194304
+        cache_bytes = 65536
+        """
+    server = serve(start, config, files, text)
+    size = SIZES[-1]
+    slow = [server.client(rcvbuf=4096) for _ in range(8)]
+    for client in slow:
+        client.send(request(f"/{size}"))
+    for other in SIZES[:-1]:  # push it out of the cache
+        server.get(f"/{other}")
+    for client in slow:
+        assert client.read().body == noise(size, size + 1)
+    assert server.total("zerocopy_sends_total") > 0
+    server.close_clients()
+    server.wait("notifications", lambda: server.total("sqes_in_flight") == 0)
