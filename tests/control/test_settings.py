@@ -35,18 +35,8 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
     assert [str(a) for a in settings.server.listen] == ["127.0.0.1:8000"]
     assert str(settings.admin.listen) == "127.0.0.1:8080"
     assert settings.server.cpus is None
-    assert settings.server.precompressed == ()
     assert settings.shaping.client_rate_bps is None
     assert settings.limits.max_connections == 16384
-
-
-def test_encodings_can_be_named_by_a_flag(tmp_path: Path) -> None:
-    text = "[server]\nprecompressed = ['gzip']"
-    settings = load(tmp_path, text, **{"--precompressed": "br, zstd"})
-    assert settings.server.precompressed == ("br", "zstd")
-    assert problems(tmp_path, text, **{"--precompressed": ""}) == [
-        "--precompressed: '' is not one of br, zstd, gzip"
-    ]
 
 
 def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
@@ -57,7 +47,6 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
         listen = ["0.0.0.0:80", "[::]:80"]
         cpus = "0,2-3"
         congestion = "cubic"
-        precompressed = ["zstd", "br"]
         drain_timeout = "2m"
         [admin]
         listen = "0.0.0.0:8080"
@@ -80,7 +69,6 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
     )
     assert [str(a) for a in settings.server.listen] == ["0.0.0.0:80", "[::]:80"]
     assert settings.server.cpus == (0, 2, 3)
-    assert settings.server.precompressed == ("zstd", "br")
     assert settings.server.drain_timeout_ns == 120 * 10**9
     assert settings.shaping.client_rate_bps == 5_000_000
     assert settings.shaping.total_rate_bps == 125_000_000
@@ -197,27 +185,6 @@ def test_settings_can_not_be_changed_in_place(tmp_path: Path) -> None:
         ("[server]\ncpus = 'all'", "server.cpus: 'all' is not a list of CPUs"),
         ("[server]\ncpus = '0-99999999'", "server.cpus: CPUs end at"),
         ("[server]\ncpus = [true]", "server.cpus[0]: "),
-        (
-            "[server]\nprecompressed = ['gz']",
-            "server.precompressed: 'gz' is not one of br, zstd, gzip",
-        ),
-        (
-            "[server]\nprecompressed = ['br', 'gzip', 'br']",
-            "server.precompressed: br is listed twice",
-        ),
-        (
-            "[server]\nprecompressed = 'br;gzip'",
-            "server.precompressed: 'br;gzip' is not",
-        ),
-        ("[server]\nprecompressed = [1]", "server.precompressed: 1 is not one of"),
-        (
-            "[server]\nprecompressed = [['br']]",
-            "server.precompressed: ['br'] is not one",
-        ),
-        (
-            "[server]\nprecompressed = true",
-            "server.precompressed: must be a list, like",
-        ),
         ("[server]\ncongestion = 'no such'", "server.congestion: 'no such' is not the"),
         ("[server]\ndrain_timeout = '2 days'", "server.drain_timeout: '2 days'"),
         (
