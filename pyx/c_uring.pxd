@@ -5,6 +5,27 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from c_socket cimport msghdr
 
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <stdint.h>
+    #include <string.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    #include <liburing.h>
+
+    /* io_uring_register(IORING_REGISTER_NAPI), Linux 6.9; liburing has it from 2.6 on. */
+    static inline int penstock_register_napi(struct io_uring *ring, uint32_t busy_us) {
+        struct { uint32_t busy_poll_to; uint8_t prefer, opcode, pad[2];
+                 uint32_t op_param, resv; } napi;
+        memset(&napi, 0, sizeof napi);
+        napi.busy_poll_to = busy_us;
+        napi.prefer = 1;
+        long rc = syscall(__NR_io_uring_register, ring->ring_fd, 27, &napi, 1);
+        return rc < 0 ? -errno : 0;
+    }
+    """
+
 cdef extern from "<liburing.h>" nogil:
     struct __kernel_timespec:
         int64_t tv_sec
@@ -54,6 +75,7 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_queue_exit(io_uring* ring)
     int io_uring_register_ring_fd(io_uring* ring)
     int io_uring_register_iowq_max_workers(io_uring* ring, unsigned int* values)
+    int penstock_register_napi(io_uring* ring, uint32_t busy_us)
     int io_uring_register_buf_ring(
         io_uring* ring, io_uring_buf_reg* reg, unsigned int flags)
     int io_uring_unregister_buf_ring(io_uring* ring, int bgid)

@@ -47,6 +47,7 @@ LIMITS = {
     "write_timeout_ns": (60 * SECOND, SECOND // 1000, 86400 * SECOND),
     "linger_timeout_ns": (2 * SECOND, SECOND // 1000, 600 * SECOND),
     "small_file_bytes": (16384, 0, 1 << 24),
+    "busy_poll_us": (0, 0, 1000),
     "transmit": (TRANSMIT_AUTO, TRANSMIT_AUTO, TRANSMIT_ZEROCOPY),
     "cache_entries": (4096, 1, 1 << 20),
     "cache_bytes": (1 << 26, 0, 1 << 40),
@@ -92,6 +93,7 @@ cdef void fill_limits(Limits* l, dict n) except *:
     l.write_timeout_ns = n["write_timeout_ns"]
     l.linger_timeout_ns = n["linger_timeout_ns"]
     l.small_file_bytes = n["small_file_bytes"]
+    l.busy_poll_us = n["busy_poll_us"]
     l.transmit = n["transmit"]
     l.cache_entries = n["cache_entries"]
     l.cache_bytes = n["cache_bytes"]

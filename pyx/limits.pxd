@@ -28,6 +28,7 @@ cdef struct Limits:
     uint32_t iowq_workers          # io-wq workers per class: each may block on a disk
     bint show_dotfiles
     Encodings encodings            # whose sidecars are looked for
+    uint32_t busy_poll_us          # NAPI busy polling of the ring; 0: none
     uint32_t transmit              # TransmitMode (strategy.pxd)
 
 cdef enum:

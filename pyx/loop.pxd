@@ -200,6 +200,9 @@ cdef inline int loop_once(Engine* e) noexcept nogil:
 
 cdef inline int loop_open(Engine* e) noexcept nogil:
     cdef int rc = ring_init(&e.ring, e.limits.sq_entries, e.limits.iowq_workers)
+    if rc == 0 and e.limits.busy_poll_us:
+        # Void: a wish. Kernels before 6.9 poll in the sockets' own waits only.
+        penstock_register_napi(&e.ring.uring, e.limits.busy_poll_us)
     if rc == 0:
         rc = recvbufs_init(
             &e.recvbufs, &e.ring.uring, e.limits.receive_buffers,

@@ -92,6 +92,7 @@ class EngineLimits(TypedDict, total=False):
     header_timeout_ns: int  # 10 s
     write_timeout_ns: int  # 60 s without any progress of a granted write
     linger_timeout_ns: int  # 2 s
+    busy_poll_us: int  # 0; of the ring (Linux 6.9)
     transmit: int  # 0 auto, 1 copy, 2 sendfile, 3 splice, 4 zerocopy
     small_file_bytes: int  # 16384: up to this a file is sent from memory
     cache_entries: int  # 4096 open files

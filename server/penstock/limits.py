@@ -70,11 +70,12 @@ class Limits(BaseModel):
     iowq_workers: Annotated[Count, between(1, 256)] = 4
     show_dotfiles: bool = False
 
-    def for_engine(self, transmit: int = 0) -> "EngineLimits":
-        """Plain numbers by the engine's names; ``transmit`` goes with them."""
+    def for_engine(self, **others: int) -> "EngineLimits":
+        """Plain numbers by the engine's names, and ``others``, which the engine takes
+        with them."""
         numbers = {
             name: int(getattr(self, name))
             for name in type(self).model_fields
             if name != "max_clients"
         }
-        return cast("EngineLimits", numbers | {"transmit": transmit})
+        return cast("EngineLimits", numbers | others)

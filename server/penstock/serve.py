@@ -44,7 +44,7 @@ def serve(source: Source) -> None:
     cpus = choose_cpus(settings.server.cpus)
     limits = fit_descriptors(settings.limits, len(cpus), nofile)
     supervisor = _open(
-        settings, control, cpus, limits.for_engine(settings.server.transmit_number)
+        settings, control, cpus, limits.for_engine(**settings.server.for_engine())
     )
     _tell_of_descriptors(settings.limits, limits, nofile)
     failure: PenstockError | None = None

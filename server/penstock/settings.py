@@ -57,9 +57,12 @@ class Server(SocketOptions):
         Duration, between(0, DRAIN_TIMEOUT_MAX_NS, format_duration)
     ] = Field(10 * SECOND_NS, alias="drain_timeout")
 
-    @property
-    def transmit_number(self) -> int:
-        return get_args(Transmit).index(self.transmit)
+    def for_engine(self) -> dict[str, int]:
+        """What the engine takes with its limits."""
+        return {
+            "transmit": get_args(Transmit).index(self.transmit),
+            "busy_poll_us": -(-self.busy_poll_ns // 1000),
+        }
 
     @field_validator("listen")
     @classmethod

@@ -108,7 +108,7 @@ def test_a_listener_overrides_what_the_server_says_of_sockets(tmp_path: Path) ->
     assert (second.congestion, second.nodelay) == ("bbr", False)
     assert second.busy_poll_ns == 50_000
     assert first.notsent_lowat_bytes == second.notsent_lowat_bytes == 131072
-    assert settings.server.transmit_number == 2
+    assert settings.server.for_engine() == {"transmit": 2, "busy_poll_us": 0}
 
 
 def test_a_flag_wins_over_the_file(tmp_path: Path) -> None:
