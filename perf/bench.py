@@ -8,11 +8,15 @@ from statistics import fmean
 
 from perf import corpus, machine
 from perf.cpu import CpuMeter, core_times
-from perf.results import Limit, Metric, Result
+from perf.errors import PerfError
+from perf.results import SUBJECT, Limit, Metric, Result, Sample
 from perf.servers import Kind, Running, Setup
 
 BUSY_SHARE = 0.95
 """From this share of a core on, a side counts as out of CPU."""
+
+Turn = Callable[[Kind, str, int], Sample]
+"""Measures one server in one case; the number is the round's."""
 
 Advance = Callable[[int, str], None]
 """Called with the steps done since the last call and what happens next."""
@@ -25,8 +29,8 @@ class Bench:
     folder: Path  # served by every server
     kinds: Sequence[Kind]  # the installed ones, in turn order
     absent: Sequence[str]  # asked for, but not installed
-    congestion: str
-    unpinned_reason: str | None  # why the congestion control is not ``congestion``
+    congestions: Sequence[str]  # TCP congestion controls; most workloads use one
+    unpinned_reason: str | None  # why it is the machine's own, not what was asked for
     server_cpus: Sequence[int]
     load_cpu: int
     rounds: int
@@ -37,7 +41,7 @@ class Bench:
         return corpus.make(self.folder, size_bytes)
 
     def setup(self) -> Setup:
-        return Setup(self.folder, self.server_cpus, self.congestion)
+        return Setup(self.folder, self.server_cpus)
 
     def result(
         self,
@@ -50,16 +54,19 @@ class Bench:
         """An empty result with this run's facts; ``load`` names the generator."""
         versions = {kind.name: kind.version() or "absent" for kind in self.kinds}
         facts = machine.describe(
-            pinned=self.unpinned_reason is None and self.congestion != "system",
+            pinned=self.unpinned_reason is None and "system" not in self.congestions,
             server_cpus=self.server_cpus,
             load_cpu=self.load_cpu if load_pinned else None,
             versions={**versions, "load": load},
         )
+        if len(self.congestions) > 1:
+            names = " and ".join(self.congestions)
+            facts = replace(facts, congestion_control=f"{names}, by case")
         notes = [f"{name} is absent: not installed" for name in self.absent]
         if self.unpinned_reason is not None:
             notes.append(
-                f"congestion control not pinned to {self.congestion}, "
-                f"the machine's is used: {self.unpinned_reason}"
+                "congestion control not pinned, the machine's is used: "
+                f"{self.unpinned_reason}"
             )
         if load_pinned and self.load_cpu in self.server_cpus:
             notes.append("load and server share a core: figures are not comparable")
@@ -87,6 +94,31 @@ class Bench:
                     self.advance(0, f"round {number + 1}, {case}, {row}")
                     yield number, case, row
                     self.advance(1, "")
+
+    def collect(self, result: Result, cases: Sequence[str], turn: Turn) -> None:
+        """Take every turn's sample into ``result``.
+
+        A peer that fails a case is left out of it from then on, and a note says why:
+        what a server cannot do is a finding, too.
+
+        Raises:
+            PerfError: the subject itself failed.
+        """
+        left_out: set[tuple[str, str]] = set()
+        failed: dict[tuple[str, str], list[str]] = {}
+        for number, case, kind in self.turns(cases):
+            if (kind.name, case) in left_out:
+                continue
+            try:
+                result.samples.append(turn(kind, case, number))
+            except PerfError as error:
+                if kind.name == SUBJECT:
+                    raise
+                left_out.add((kind.name, case))
+                failed.setdefault((kind.name, str(error)), []).append(case)
+        for (name, reason), where in failed.items():
+            which = "every case" if len(where) == len(cases) else "; ".join(where)
+            result.notes.append(f"{name}, {which}: {reason}")
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ A workload is a module of ``perf.workloads`` that registers one command with ``a
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from pathlib import Path
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from perf import namespace, report
+from perf import corpus, namespace, report
 from perf.bench import Advance, Bench
 from perf.errors import PerfError
+from perf.process import raise_open_files
 from perf.results import Result
 from perf.servers import KINDS, Kind
 
@@ -25,7 +25,7 @@ app = App(
     version_flags=[],
 )
 # Without a terminal to ask, rich would squeeze the tables into 80 columns.
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 @Parameter(name="*")
@@ -38,7 +38,7 @@ class Common:
     seconds: int = 3
     "Length of one measured interval."
     peers: str = "penstock,nginx,lighttpd"
-    "The servers, in the order of their turns."
+    "The servers, in the order of their turns; all is every one that is known."
     server_cpu: str = "0"
     "Cores of the server, for example 0 or 0,1."
     load_cpu: int = 1
@@ -49,6 +49,15 @@ class Common:
     "Also write everything to this file."
     markdown: Path | None = None
     "Also write the tables to this file."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class StoredCommon(Common):
+    """Options of a workload to which it matters where its files lie."""
+
+    folder: Path | None = None
+    "Where the files to be served are made; by default where temporary files go."
 
 
 def numbers(option: str, text: str) -> list[int]:
@@ -69,9 +78,9 @@ def servers(text: str) -> tuple[list[Kind], list[str]]:
     Raises:
         PerfError: a name is unknown, or nothing asked for is installed.
     """
-    names = [name.strip() for name in text.split(",")]
+    names = list(KINDS) if text == "all" else [n.strip() for n in text.split(",")]
     if unknown := [name for name in names if name not in KINDS]:
-        raise PerfError(f"--peers: {unknown[0]!r} is none of {', '.join(KINDS)}")
+        raise PerfError(f"--peers: {unknown[0]!r} is none of all, {', '.join(KINDS)}")
     found = [KINDS[name] for name in names if KINDS[name].version() is not None]
     if not found:
         raise PerfError(f"none of {text} is installed")
@@ -99,15 +108,16 @@ def execute(
 ) -> int:
     """Set the stage, run, report; 1 when the workload's own bound was missed."""
     kinds, absent = servers(common.peers)
-    reason = namespace.enter(common.congestion)
-    pinned = common.congestion if reason is None else "system"
+    raise_open_files()
+    congestions = [name.strip() for name in common.congestion.split(",")]
+    reason = namespace.enter(congestions)
 
     def bench(folder: Path, advance: Advance) -> Bench:
         return Bench(
             folder=folder,
             kinds=kinds,
             absent=absent,
-            congestion=pinned,
+            congestions=congestions if reason is None else ["system"],
             unpinned_reason=reason,
             server_cpus=server_cpus(common.server_cpu),
             load_cpu=common.load_cpu,
@@ -116,9 +126,8 @@ def execute(
             advance=advance,
         )
 
-    with tempfile.TemporaryDirectory(prefix="perf-files-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    parent = common.folder if isinstance(common, StoredCommon) else None
+    with corpus.temporary_folder(parent) as folder:
         total = steps(bench(folder, lambda *_: None))
         with report.progress(console, title, total) as advance:
             result = workload(bench(folder, advance))

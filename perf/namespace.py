@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 _CLONE_NEWUSER = 0x10000000
@@ -60,39 +61,81 @@ def _unshare() -> None:
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
 
 
-def enter(congestion: str) -> str | None:
-    """Move this process into its own namespace with ``congestion`` on loopback.
+def enter(congestions: Sequence[str]) -> str | None:
+    """Move this process into its own namespace, with the first of ``congestions``
+    on loopback; the others are tried, so that ``pin`` will not fail later.
 
     Returns:
         None on success, else why not: then nothing is pinned, and the caller
         reports ``effective_congestion_control()`` with its figures.
     """
-    ip = shutil.which("ip") or shutil.which("ip", path="/usr/sbin:/sbin")
-    if ip is None:
-        return "the ip command (Debian package iproute2) is not installed"
     try:
         _unshare()
-        _run_ip(ip, "link", "set", "lo", "up")
-        if congestion != "system":
-            for target in _ROUTES:
-                _run_ip(
-                    ip,
-                    *("route", "replace", "local", target, "dev", "lo"),
-                    *("table", "local", "proto", "kernel", "scope", "host"),
-                    *("src", "127.0.0.1", "congctl", congestion),
-                )
+        _run_ip("link", "set", "lo", "up")
+        # What one server's connections learnt must not help or hinder the next one's.
+        set_own("net/ipv4/tcp_no_metrics_save", "1")
+        for congestion in reversed(congestions):
+            pin(congestion)
+            found = effective_congestion_control()
+            if congestion not in ("system", found):
+                return f"connections use {found} although {congestion} was set"
+    except FileNotFoundError:
+        return "the ip command (Debian package iproute2) is not installed"
     except (OSError, subprocess.CalledProcessError) as error:
         return _reason(error)
-    found = effective_congestion_control()
-    if congestion not in ("system", found):
-        return f"connections use {found} although {congestion} was set"
     return None
 
 
-def _run_ip(ip: str, *arguments: str) -> None:
+def pin(congestion: str) -> None:
+    """Let all connections from now on use ``congestion``; ``system`` pins nothing.
+
+    Only after a successful ``enter``, which tried it.
+    """
+    attribute = () if congestion == "system" else ("congctl", congestion)
+    for target in _ROUTES:
+        _run_ip(
+            *("route", "replace", "local", target, "dev", "lo"),
+            *("table", "local", "proto", "kernel", "scope", "host"),
+            *("src", "127.0.0.1", *attribute),
+        )
+
+
+def set_own(name: str, value: str) -> None:
+    """Write a setting under /proc/sys that every network namespace has for itself.
+
+    Raises:
+        OSError: the kernel has no such setting, or it is read-only here.
+    """
+    Path("/proc/sys", name).write_text(value)
+
+
+def congestion_of_server(port: int) -> str:
+    """What the open connections of the server on ``port`` use, as ss(8) sees it.
+
+    At least one must be open; its accepted end is looked at, which sends the
+    bodies. Without ss it is what a connection of our own uses.
+    """
+    program = _iproute("ss")
+    if program is None:
+        return effective_congestion_control()
+    done = subprocess.run(
+        [program, "-tinH", "state", "established", f"( sport = :{port} )"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    known = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text()
+    return "/".join(sorted(set(known.split()) & set(done.stdout.split())))
+
+
+def _iproute(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def _run_ip(*arguments: str) -> None:
     # Ambient, because without root the capabilities end with execve(2).
     subprocess.run(
-        [ip, *arguments],
+        [_iproute("ip") or "ip", *arguments],
         check=True,
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 """Child processes that never outlive their measurement."""
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -14,6 +15,17 @@ from perf.errors import PerfError
 STOP_SECONDS = 10.0
 """How long a server may take to end by itself before it is killed."""
 _LOG_TAIL_BYTES = 2000
+
+
+def raise_open_files() -> int:
+    """Raise our soft limit of open files, and that of all children, to the hard one.
+
+    Returns:
+        The limit that is in force now.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 @contextmanager

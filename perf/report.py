@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -95,7 +95,9 @@ def _case_grid(result: Result, case: str) -> Grid:
             headings.append(f"{result.subject} ÷ this")
     servers = result.servers(case)
     rows = [_case_row(result, case, server) for server in servers]
-    return Grid(case, [*headings, "limited by"], rows)
+    found = ", ".join(result.congestions(case))
+    title = f"{case} (read back: {found})" if found else case
+    return Grid(title, [*headings, "limited by"], rows)
 
 
 def _case_row(result: Result, case: str, server: str) -> list[str]:
@@ -134,7 +136,8 @@ def drawn(grid: Grid) -> Table:
     table = Table(title=grid.title, title_justify="left")
     for index, heading in enumerate(grid.headings):
         text = index in (0, len(grid.headings) - 1)
-        table.add_column(heading, justify="left" if text else "right")
+        justify: JustifyMethod = "left" if text else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in grid.rows:
         table.add_row(*row)
     return table

@@ -35,6 +35,8 @@ class Sample:
     """Which side ran out of CPU first; None where the workload does not ask."""
     passed: bool | None = None
     """Against the workload's own bound; None where it has none."""
+    congestion: str | None = None
+    """Congestion control read back from the server's connection, where it varies."""
 
 
 @dataclass(slots=True)
@@ -86,6 +88,11 @@ class Result:
             if (sample.case, sample.server) == (case, server)
         )
         return sorted({limit for limit in found if limit is not None})
+
+    def congestions(self, case: str) -> list[str]:
+        """What the servers' connections were found to use in this case."""
+        mine = (s.congestion for s in self.samples if s.case == case)
+        return sorted({name for name in mine if name is not None})
 
     def failed(self) -> bool:
         return any(sample.passed is False for sample in self.samples)

@@ -1,12 +1,12 @@
 """Idle connections: each served once, then kept open without a word."""
 
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from perf.errors import PerfError
 from perf.load.http import get, split_head
+from perf.process import raise_open_files
 
 CONNECTIONS_PER_ADDRESS = 5000
 """Well below the ephemeral ports (28,232 by default) of one source address."""
@@ -15,10 +15,8 @@ _TIMEOUT_SECONDS = 5.0
 
 
 def connections_allowed() -> int:
-    """Raise our soft limit of open files to the hard one; connections that fit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard - SPARE_FILES
+    """Connections that our limit of open files leaves room for."""
+    return raise_open_files() - SPARE_FILES
 
 
 def check(connections: int) -> None:
@@ -107,8 +105,15 @@ def exchange(sock: socket.socket, request: bytes) -> None:
     """
     sock.sendall(request)
     received = b""
-    while (parts := split_head(received)) is None or parts[1] < parts[0]:
-        piece = sock.recv(65536)
-        if not piece:
-            raise PerfError("the server closed a connection instead of answering")
-        received += piece
+    while (parts := split_head(received)) is None:
+        received += _some(sock)
+    body, _ = parts
+    while not body.done:
+        body.feed(_some(sock))
+
+
+def _some(sock: socket.socket) -> bytes:
+    piece = sock.recv(65536)
+    if not piece:
+        raise PerfError("the server closed a connection instead of answering")
+    return piece

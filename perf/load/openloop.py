@@ -92,18 +92,21 @@ def response_bytes(sock: socket.socket, request: bytes) -> int:
     sock.sendall(request)
     received = b""
     while (parts := split_head(received)) is None:
-        piece = sock.recv(65536)
-        if not piece:
-            raise PerfError("the server closed a connection instead of answering")
-        received += piece
-    size = len(received) - parts[1] + parts[0]
-    missing = size - len(received)
-    while missing:
-        piece = sock.recv(min(missing, 65536))
-        if not piece:
-            raise PerfError("the server closed a connection within a body")
-        missing -= len(piece)
-    return size
+        received += _some(sock)
+    body, _ = parts
+    count = len(received)
+    while not body.done:
+        piece = _some(sock)
+        body.feed(piece)
+        count += len(piece)
+    return count
+
+
+def _some(sock: socket.socket) -> bytes:
+    piece = sock.recv(65536)
+    if not piece:
+        raise PerfError("the server closed a connection instead of answering")
+    return piece
 
 
 def precise_timers() -> None:

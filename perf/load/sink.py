@@ -14,15 +14,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from perf.cpu import pinned
 from perf.errors import PerfError
-from perf.load.http import get, split_head
+from perf.load.http import Body, get, split_head
 
 READ_BYTES = 1 << 20
-_GRACE_SECONDS = 60.0
+_GRACE_SECONDS = 120.0
 _STALL_SECONDS = 20.0
 """Without a byte on any connection for so long, the run has failed."""
 
@@ -30,14 +31,18 @@ _STALL_SECONDS = 20.0
 @dataclass(frozen=True, slots=True)
 class SinkOrder:
     port: int
-    path: str
+    paths: Sequence[str]
+    """Asked for in this order, over whichever connection is free, again and again.
+    A finishing run ends after whole passes only: every server does the same work."""
     connections: int
-    seconds: float
+    seconds: float  # 0: one pass
     token: str | None = None
     finish: bool = True
     """True: at the end ask no more, but take what was asked for, so that the
     server's work and our bytes cover the same responses. False: measure exactly
     ``seconds`` from the first byte of a body on, and drop the rest."""
+    first_bytes: bool = False
+    """Whether to report how long every first byte of a body took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,58 +52,79 @@ class SinkRun:
     seconds: float  # from the first body byte to the end of the measurement
     cpu_ns: int  # of the sink, since it began to connect
     wall_ns: int
+    first_byte_ns: Sequence[int] = ()  # request sent to first byte, one per response
 
 
 class Stream:
-    """One keep-alive connection: asks for the file again whenever it has it."""
+    """One keep-alive connection, asked for one body after the other."""
 
-    def __init__(self, order: SinkOrder, scratch: bytearray) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", order.port), _STALL_SECONDS)
+    def __init__(self, port: int, scratch: bytearray) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), _STALL_SECONDS)
         self.sock.setblocking(False)
         self.responses = 0
-        self._request = get(order.path, order.token)
+        self.asked_ns = 0
         self._scratch = scratch
         self._head = b""
-        self._asked = False  # and no complete head yet
-        self._missing = 0  # bytes of the current body that are still to come
+        self._body: Body | None = None  # None: no complete head yet
 
     @property
     def busy(self) -> bool:
         """Whether a response is under way."""
-        return self._missing > 0 or self._asked
+        return self._body is None or not self._body.done
 
-    def ask(self) -> None:
-        self._head, self._asked = b"", True
-        if self.sock.send(self._request) != len(self._request):
+    def ask(self, request: bytes) -> None:
+        self._head, self._body = b"", None
+        self.asked_ns = time.monotonic_ns()
+        if self.sock.send(request) != len(request):
             raise PerfError("a request did not fit into an empty socket")
 
     def read(self) -> int:
         """Take what has arrived, at most READ_BYTES; returns its body bytes."""
-        if self._asked:
-            return self._read_head()
-        want = min(self._missing, READ_BYTES)
-        got = self.sock.recv_into(self._scratch, want, socket.MSG_TRUNC)
-        if got == 0:
-            raise PerfError("the server closed a connection within a body")
-        return self._took(got)
+        body = self._body
+        if body is None:
+            got = self._read_head()
+        elif body.missing:
+            want = min(body.missing, READ_BYTES)
+            got = self.sock.recv_into(self._scratch, want, socket.MSG_TRUNC)
+            if got == 0:
+                raise PerfError("the server closed a connection within a body")
+            body.discarded(got)
+        else:
+            got = body.feed(self._piece("within a body"))
+        if not self.busy:
+            self.responses += 1
+        return got
 
     def _read_head(self) -> int:
-        piece = self.sock.recv(4096)
-        if not piece:
-            raise PerfError("the server closed a connection instead of answering")
-        self._head += piece
+        self._head += self._piece("instead of answering")
         parts = split_head(self._head)
         if parts is None:
             return 0
-        self._missing, got = parts
-        self._asked = False
-        return self._took(got)
-
-    def _took(self, got: int) -> int:
-        self._missing -= got
-        if self._missing == 0:
-            self.responses += 1
+        self._body, got = parts
         return got
+
+    def _piece(self, when: str) -> bytes:
+        piece = self.sock.recv(4096)
+        if not piece:
+            raise PerfError(f"the server closed a connection {when}")
+        return piece
+
+
+class Requests:
+    """The order's requests, in turn, in whole passes."""
+
+    def __init__(self, order: SinkOrder) -> None:
+        self._requests = [get(path, order.token) for path in order.paths]
+        self._index = 0
+
+    def next(self, *, late: bool) -> bytes | None:
+        """The next request; None at the end of a pass when it is late."""
+        if self._index == len(self._requests):
+            self._index = 0
+        if late and self._index == 0:
+            return None
+        self._index += 1
+        return self._requests[self._index - 1]
 
 
 def drain(order: SinkOrder) -> SinkRun:
@@ -110,11 +136,10 @@ def drain(order: SinkOrder) -> SinkRun:
     """
     cpu_start, wall_start = time.process_time_ns(), time.monotonic_ns()
     scratch = bytearray(READ_BYTES)
-    streams = [Stream(order, scratch) for _ in range(order.connections)]
+    streams = [Stream(order.port, scratch) for _ in range(order.connections)]
+    first_byte_ns: list[int] = []
     try:
-        for stream in streams:
-            stream.ask()
-        count, elapsed_ns = _take(streams, order)
+        count, elapsed_ns = _take(streams, order, first_byte_ns)
     finally:
         for stream in streams:
             stream.sock.close()
@@ -124,37 +149,50 @@ def drain(order: SinkOrder) -> SinkRun:
         seconds=elapsed_ns / 1e9,
         cpu_ns=time.process_time_ns() - cpu_start,
         wall_ns=time.monotonic_ns() - wall_start,
+        first_byte_ns=first_byte_ns,
     )
 
 
-def _take(streams: list[Stream], order: SinkOrder) -> tuple[int, int]:
+def _take(
+    streams: list[Stream], order: SinkOrder, first_byte_ns: list[int]
+) -> tuple[int, int]:
     """Body bytes, and nanoseconds since the first of them."""
     count, first_ns, deadline_ns, running = 0, 0, 0, len(streams)
+    requests = Requests(order)
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream.sock, selectors.EVENT_READ, stream)
+            _ask(stream, requests)
         while running:
             events = selector.select(_patience(deadline_ns, order))
             now_ns = time.monotonic_ns()
-            late = deadline_ns and now_ns >= deadline_ns
+            late = bool(deadline_ns) and now_ns >= deadline_ns
             if late and not order.finish:
                 return count, deadline_ns - first_ns
             if not events:
                 raise PerfError(f"nothing arrived for {_STALL_SECONDS:g} s")
             for key, _ in events:
                 stream = key.data
-                count += stream.read()
-                if stream.busy:
-                    continue
-                if late:
+                got = stream.read()
+                count += got
+                if got and stream.asked_ns:
+                    if order.first_bytes:
+                        first_byte_ns.append(now_ns - stream.asked_ns)
+                    stream.asked_ns = 0
+                if not stream.busy and not _ask(stream, requests, late=late):
                     selector.unregister(stream.sock)
                     running -= 1
-                else:
-                    stream.ask()
             if count and not first_ns:
                 first_ns = now_ns
                 deadline_ns = first_ns + int(order.seconds * 1e9)
     return count, time.monotonic_ns() - first_ns
+
+
+def _ask(stream: Stream, requests: Requests, *, late: bool = False) -> bool:
+    request = requests.next(late=late)
+    if request is not None:
+        stream.ask(request)
+    return request is not None
 
 
 def _patience(deadline_ns: int, order: SinkOrder) -> float:
@@ -183,6 +221,8 @@ def run(order: SinkOrder, cpus: set[int]) -> SinkRun:
         output, errors = process.communicate(
             json.dumps(asdict(order)), timeout=order.seconds + _GRACE_SECONDS
         )
+    except subprocess.TimeoutExpired:
+        raise PerfError(f"not done {_GRACE_SECONDS:g} s after its time") from None
     finally:
         if process.poll() is None:
             process.kill()

@@ -13,7 +13,20 @@ from perf.servers.base import first_line
 
 _GRACE_SECONDS = 15.0
 """wrk ends by itself after its duration; more than this late means it hangs."""
+TIMEOUT_SECONDS = 10
+"""A response later than this is a failure. wrk's own 2 s would be too few for thousands
+of connections to a slow server."""
 _ERROR_LINES = ("Socket errors:", "Non-2xx or 3xx responses:")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one wrk thread asks for, over how many connections."""
+
+    url: str
+    connections: int
+    cpu: int  # to which wrk is pinned
+    keep_alive: bool = True  # False: a new connection for every request
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +40,20 @@ def version() -> str | None:
     return first_line(["wrk", "-v"]).split(" [")[0] if shutil.which("wrk") else None
 
 
-def run(url: str, *, connections: int, seconds: int, cpu: int) -> WrkRun:
-    """Load ``url`` with one wrk thread pinned to ``cpu``.
+def run(load: Load, seconds: int) -> WrkRun:
+    """Run one wrk thread for so long.
 
     Raises:
         PerfError: wrk is missing, or not every response was a success.
     """
     if shutil.which("wrk") is None:
         raise PerfError("wrk is not installed (Debian package wrk)")
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url]
-    with pinned({cpu}):
+    argv = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s"]
+    argv += ["--timeout", f"{TIMEOUT_SECONDS}s"]
+    argv += [] if load.keep_alive else ["--header", "Connection: close"]
+    with pinned({load.cpu}):
         process = subprocess.Popen(
-            argv,
+            [*argv, load.url],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -48,6 +63,10 @@ def run(url: str, *, connections: int, seconds: int, cpu: int) -> WrkRun:
     before_ns = _children_cpu_ns()
     try:
         output, _ = process.communicate(timeout=seconds + _GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise PerfError(
+            f"wrk did not end {_GRACE_SECONDS:g} s after its time"
+        ) from None
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)

@@ -1,10 +1,27 @@
 """The servers that can be measured, the subject first."""
 
+from perf.servers.aiohttp import Aiohttp
 from perf.servers.base import Client, Kind, Running, Setup, running
+from perf.servers.caddy import Caddy
+from perf.servers.granian import Granian
+from perf.servers.h2o import H2o
+from perf.servers.haproxy import Haproxy
 from perf.servers.lighttpd import Lighttpd
 from perf.servers.nginx import Nginx
 from perf.servers.penstock import Penstock
+from perf.servers.uvicorn import Uvicorn
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Penstock(), Nginx(), Lighttpd())}
+_ALL: tuple[Kind, ...] = (
+    Penstock(),
+    Nginx(),
+    Lighttpd(),
+    H2o(),
+    Caddy(),
+    Haproxy(),
+    Granian(),
+    Uvicorn(),
+    Aiohttp(),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
 __all__ = ["KINDS", "Client", "Kind", "Running", "Setup", "running"]

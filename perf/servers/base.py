@@ -1,5 +1,6 @@
 """What all measured servers have in common: set-up, start, readiness, end."""
 
+import os
 import resource
 import shutil
 import socket
@@ -8,13 +9,17 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
+from perf.errors import PerfError
+from perf.load.http import get, split_head
 from perf.process import child, wait_until_ready
 
 READY_SECONDS = 20.0
 _PROBE_SECONDS = 5.0
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,9 @@ class Setup:
 
     root: Path  # the folder to serve
     cpus: Sequence[int]
-    congestion: str
     connections: int = 1024  # that must fit at the same time
     body_bytes: int = 1024  # of the files asked for
+    files: int = 1  # that are asked for
     clients: Sequence[Client] = ()  # only penstock knows clients
 
 
@@ -53,6 +58,9 @@ class Kind(Protocol):
 
     def version(self) -> str | None:
         """The installed version, None when it is not installed."""
+
+    def unfit(self, setup: Setup) -> str | None:
+        """Why it cannot serve this set-up at all; None when it can."""
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         """Write what it needs into ``folder``; say how to start it on ``port``.
@@ -78,8 +86,10 @@ def running(kind: Kind, setup: Setup, probe_path: str) -> Iterator[Running]:
     """Start a server, wait until it serves ``probe_path``, end it with the block.
 
     Raises:
-        PerfError: it did not start; the message has its last words.
+        PerfError: it is unfit for the set-up, or did not start; with its last words.
     """
+    if (reason := kind.unfit(setup)) is not None:
+        raise PerfError(f"left out: {reason}")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix=f"perf-{kind.name}-") as name:
         folder = Path(name)
@@ -105,14 +115,19 @@ def free_port() -> int:
 
 
 def serves(port: int, path: str) -> bool:
-    """Whether a GET is answered with 200."""
-    request = f"GET /{path} HTTP/1.1\r\nHost: perf\r\nConnection: close\r\n\r\n"
+    """Whether a GET is answered with success and the beginning of a body."""
+    received = b""
     try:
         with socket.create_connection(("127.0.0.1", port), _PROBE_SECONDS) as sock:
-            sock.sendall(request.encode())
-            return sock.recv(64).startswith(b"HTTP/1.1 200")
-    except OSError:
+            sock.sendall(get(path))
+            while (parts := split_head(received)) is None or parts[1] == 0:
+                piece = sock.recv(4096)
+                if not piece:
+                    return False
+                received += piece
+    except (OSError, PerfError):
         return False
+    return True
 
 
 def open_files(wanted: int) -> int:
@@ -124,6 +139,20 @@ def open_files(wanted: int) -> int:
 def find_program(name: str) -> str | None:
     """Debian keeps daemons in /usr/sbin, which is not on every user's PATH."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+
+
+def package_version(name: str) -> str | None:
+    """Of a Python package that this interpreter finds, None when there is none."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def repository_environment() -> dict[str, str]:
+    """With which a Python child finds the modules of ``perf``."""
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{_REPOSITORY}:{before}" if before else str(_REPOSITORY)}
 
 
 def first_line(argv: Sequence[str]) -> str:

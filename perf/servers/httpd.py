@@ -70,6 +70,10 @@ class Httpd:
             return None
         return first_line([program, "-v"]).split("/")[-1].split()[0]
 
+    def unfit(self, setup: Setup) -> str | None:
+        del setup
+        return None
+
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = _program()
         if program is None:

@@ -44,6 +44,10 @@ class Lighttpd:
             return None
         return first_line([program, "-v"]).split()[0].split("/")[-1]
 
+    def unfit(self, setup: Setup) -> str | None:
+        del setup
+        return None
+
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = find_program("lighttpd")
         if program is None:
@@ -60,6 +64,6 @@ class Lighttpd:
             port=port,
             # 0 is one process without a supervisor above it.
             extra_workers=len(setup.cpus) if len(setup.cpus) > 1 else 0,
-            files=open_files(2 * setup.connections + 2048),
+            files=open_files(2 * setup.connections + setup.files + 2048),
             connections=setup.connections + 512,
         )

@@ -43,7 +43,7 @@ http {
     keepalive_timeout 3600;
     keepalive_requests 1000000000;
     reset_timedout_connection on;
-    open_file_cache max=16384 inactive=3600s;
+    open_file_cache max=$cached inactive=3600s;
     open_file_cache_valid 3600s;
     open_file_cache_min_uses 1;
     server {
@@ -64,6 +64,10 @@ class Nginx:
         program = find_program("nginx")
         return None if program is None else first_line([program, "-v"]).split("/")[-1]
 
+    def unfit(self, setup: Setup) -> str | None:
+        del setup
+        return None
+
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = find_program("nginx")
         if program is None:
@@ -82,13 +86,16 @@ class Nginx:
         """
         sendfile = "on" if setup.body_bytes >= SENDFILE_FROM_BYTES else "off"
         workers = len(setup.cpus)
+        files = open_files(2 * setup.connections + setup.files + 2048)
         return _CONFIG.substitute(
             user="user root;" if os.geteuid() == 0 else "",
             folder=folder,
             workers=workers,
             affinity=" ".join(format(1 << cpu, "b") for cpu in setup.cpus),
             connections=setup.connections + 512,
-            files=open_files(2 * setup.connections + 2048),
+            files=files,
+            # Every cached file stays open.
+            cached=max(1, min(16384, files - 2 * setup.connections)),
             sendfile=sendfile,
             port=port,
             reuseport=" reuseport" if workers > 1 else "",

@@ -29,6 +29,10 @@ class Penstock:
         place = "this working copy" if _built_here() else "installed"
         return f"{found.stdout.strip() or 'unversioned'} ({place})"
 
+    def unfit(self, setup: Setup) -> str | None:
+        del setup
+        return None
+
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         if not (_built_here() or _installed()):
             raise PerfError("penstock is not built: run ./dev build")
@@ -36,7 +40,6 @@ class Penstock:
         argv += ["--listen", f"127.0.0.1:{port}"]
         argv += ["--admin", f"127.0.0.1:{free_port()}"]
         argv += ["--cpus", ",".join(map(str, setup.cpus))]
-        argv += ["--congestion", setup.congestion]
         path = folder / "penstock.toml"
         path.write_text(config(setup.clients))
         return Launch([*argv, "--config", str(path)], _environment())

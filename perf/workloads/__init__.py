@@ -1,13 +1,28 @@
 """The named workloads; each module says what it measures and how, and has a command."""
 
-from perf.workloads import bucket, idle, large, latency, limit, pinning, small, write
+from perf.workloads import (
+    bucket,
+    cold,
+    connect,
+    idle,
+    large,
+    latency,
+    limit,
+    mixed,
+    pinning,
+    small,
+    write,
+)
 
 __all__ = [
     "bucket",
+    "cold",
+    "connect",
     "idle",
     "large",
     "latency",
     "limit",
+    "mixed",
     "pinning",
     "small",
     "write",

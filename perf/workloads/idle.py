@@ -18,7 +18,7 @@ from perf.cli import Common, app, execute, numbers
 from perf.cpu import process_tree
 from perf.errors import PerfError
 from perf.load import hold
-from perf.results import SUBJECT, Metric, Result, Sample
+from perf.results import Metric, Result, Sample
 from perf.servers import Kind, running
 
 NAME = "idle"
@@ -72,17 +72,11 @@ def run(bench: Bench, connections: Sequence[int]) -> Result:
     hold.check(max(connections))
     result = bench.result(NAME, METRICS, "perf.load.hold")
     cases = {f"{count} connections": count for count in connections}
-    failed: set[tuple[str, str]] = set()
-    for number, case, kind in bench.turns(list(cases)):
-        if (case, kind.name) in failed:
-            continue
-        try:
-            result.samples.append(_turn(bench, kind, case, number, cases[case]))
-        except PerfError as error:
-            if kind.name == SUBJECT:
-                raise
-            failed.add((case, kind.name))  # a peer that cannot is a finding too
-            result.notes.append(f"{kind.name}, {case}: {error}")
+    bench.collect(
+        result,
+        list(cases),
+        lambda kind, case, number: _turn(bench, kind, case, number, cases[case]),
+    )
     return result
 
 

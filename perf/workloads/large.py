@@ -2,17 +2,24 @@
 
 CPU per GB (10^9 bytes of body) covers whole responses only: at the end of the
 interval the sink asks no more, but takes what is on its way.
+
+The congestion controls are compared within one run: before a turn the route of our
+namespace gets the case's one, and a connection of the started server is asked what
+it really uses.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from perf import corpus
+from cyclopts import Parameter
+
+from perf import corpus, namespace
 from perf.bench import Bench, measured
 from perf.cli import Common, app, execute, numbers
-from perf.load import sink
+from perf.errors import PerfError
+from perf.load import hold, sink
 from perf.results import Metric, Result, Sample
-from perf.servers import Kind, running
+from perf.servers import Kind, Running, running
 
 NAME = "large"
 WARM_UP_SECONDS = 0.5
@@ -25,12 +32,33 @@ METRICS = (
 )
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class LargeCommon(Common):
+    congestion: str = "cubic,bbr"
+    "TCP congestion controls, each a case of its own; system: the machine's own."
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    size_bytes: int
+    connections: int
+    congestion: str
+
+    def title(self) -> str:
+        several = "s" * (self.connections > 1)
+        return (
+            f"{corpus.title(self.size_bytes)}, {self.connections} connection{several}, "
+            f"{self.congestion}"
+        )
+
+
 @app.command(name=NAME)
 def command(
     *,
-    sizes: str = str(100 * corpus.MIB),
-    connections: str = "1,16",
-    common: Common | None = None,
+    sizes: str = f"{corpus.MIB},{100 * corpus.MIB}",
+    connections: str = "1,4,16,64",
+    common: LargeCommon | None = None,
 ) -> int:
     """Large hot files: CPU per GB and GB/s.
 
@@ -40,43 +68,53 @@ def command(
     """
     bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
     return execute(
-        common or Common(),
+        common or LargeCommon(),
         NAME,
-        lambda bench: steps(bench, bytes_, counts),
-        lambda bench: run(bench, bytes_, counts),
+        lambda bench: (
+            bench.rounds * len(bench.kinds) * len(cases(bench, bytes_, counts))
+        ),
+        lambda bench: run(bench, cases(bench, bytes_, counts)),
     )
 
 
-def steps(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> int:
-    return bench.rounds * len(bench.kinds) * len(sizes) * len(connections)
-
-
-def run(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> Result:
-    """Measure every size with every number of connections.
-
-    Raises:
-        PerfError: a server did not start, failed a request, or ended.
-    """
-    result = bench.result(NAME, METRICS, "perf.load.sink (MSG_TRUNC)")
-    cases = {
-        f"{corpus.title(size)}, {count} connection{'s' * (count > 1)}": (size, count)
+def cases(
+    bench: Bench, sizes: Sequence[int], connections: Sequence[int]
+) -> dict[str, Case]:
+    """Every combination, by its title."""
+    all_cases = [
+        Case(size, count, congestion)
+        for congestion in bench.congestions
         for size in sizes
         for count in connections
-    }
-    for number, case, kind in bench.turns(list(cases)):
-        size, count = cases[case]
-        result.samples.append(_turn(bench, kind, case, number, size, count))
+    ]
+    return {case.title(): case for case in all_cases}
+
+
+def run(bench: Bench, cases: dict[str, Case]) -> Result:
+    """Measure every case.
+
+    Raises:
+        PerfError: penstock did not start, failed a request, or ended.
+    """
+    result = bench.result(NAME, METRICS, "perf.load.sink (MSG_TRUNC)")
+    bench.collect(
+        result,
+        list(cases),
+        lambda kind, title, number: _turn(bench, kind, number, cases[title]),
+    )
     if any(sample.limited_by == "client" for sample in result.samples):
         result.notes.append("some rounds were limited by the sink: GB/s is its limit")
     return result
 
 
-def _turn(
-    bench: Bench, kind: Kind, case: str, number: int, size: int, connections: int
-) -> Sample:
-    path = bench.file(size)
-    with running(kind, replace(bench.setup(), body_bytes=size), path) as server:
-        order = sink.SinkOrder(server.port, path, connections, WARM_UP_SECONDS)
+def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
+    if bench.unpinned_reason is None:
+        namespace.pin(case.congestion)
+    path = bench.file(case.size_bytes)
+    setup = replace(bench.setup(), body_bytes=case.size_bytes)
+    with running(kind, setup, path) as server:
+        congestion = _congestion_in_force(server, path, case.congestion)
+        order = sink.SinkOrder(server.port, [path], case.connections, WARM_UP_SECONDS)
         sink.run(order, {bench.load_cpu})
         with measured(server, bench) as usage:
             done = sink.run(
@@ -87,7 +125,7 @@ def _turn(
     usage.server_share = usage.cpu_ns / 1e9 / done.seconds / len(bench.server_cpus)
     return Sample(
         server=kind.name,
-        case=case,
+        case=case.title(),
         round=number,
         values={
             "cpu_ms_per_gb": usage.cpu_ns / 1e6 / gigabytes,
@@ -97,4 +135,19 @@ def _turn(
             "load_cpu_share": load_share,
         },
         limited_by=usage.limited_by(load_share),
+        congestion=congestion,
     )
+
+
+def _congestion_in_force(server: Running, path: str, wanted: str) -> str:
+    """What a connection that the server accepted and answered uses.
+
+    Raises:
+        PerfError: it is not what was wanted.
+    """
+    with hold.held(server.port, path) as connection:
+        connection.grow(1)
+        found = namespace.congestion_of_server(server.port)
+    if wanted not in ("system", found):
+        raise PerfError(f"its connections use {found} although {wanted} was set")
+    return found

@@ -97,12 +97,15 @@ def run(bench: Bench, plan: Plan) -> Result:
     """Measure every case.
 
     Raises:
-        PerfError: a server did not start, failed a request, stalled or ended.
+        PerfError: penstock did not start, failed a request, stalled or ended.
     """
     result = bench.result(NAME, METRICS, wrk.version() or "wrk absent")
     saturation: dict[str, float] = {}  # of this round; OWN comes first in each
-    for number, case, kind in bench.turns(plan.cases()):
-        result.samples.append(_turn(bench, kind, case, number, plan, saturation))
+    bench.collect(
+        result,
+        plan.cases(),
+        lambda kind, case, number: _turn(bench, kind, case, number, plan, saturation),
+    )
     if any(sample.limited_by == "client" for sample in result.samples):
         result.notes.append(
             "some rounds were limited by the generator: its own delay is more than "
@@ -159,12 +162,8 @@ def _base(
     """The saturation that the rate of this case is a share of."""
     if case == SAME:
         return min(saturation.values())
-    done = wrk.run(
-        server.url(path),
-        connections=plan.connections,
-        seconds=SATURATION_SECONDS,
-        cpu=bench.load_cpu,
-    )
+    load = wrk.Load(server.url(path), plan.connections, bench.load_cpu)
+    done = wrk.run(load, SATURATION_SECONDS)
     saturation[server.kind] = done.requests / done.seconds
     return saturation[server.kind]
 

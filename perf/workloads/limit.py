@@ -99,7 +99,7 @@ def run(bench: Bench, limits_mb: Sequence[int], connections: Sequence[int]) -> R
                 limit, count = cases[case]
                 order = sink.SinkOrder(
                     port=server.port,
-                    path=path,
+                    paths=[path],
                     connections=count,
                     seconds=float(bench.seconds),
                     token=clients[number, case].token,

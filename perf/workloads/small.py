@@ -10,7 +10,7 @@ from dataclasses import replace
 from perf import corpus
 from perf.bench import Bench, measured
 from perf.cli import Common, app, execute, numbers
-from perf.load import wrk
+from perf.load import hold, wrk
 from perf.results import Metric, Result, Sample
 from perf.servers import Kind, running
 
@@ -33,7 +33,7 @@ def command(
 
     Args:
         sizes: Bytes per file, for example 1024,16384,65536.
-        connections: How many keep-alive connections, for example 1,64,512.
+        connections: How many keep-alive connections, for example 1,64,512,4096.
     """
     bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
     return execute(
@@ -52,17 +52,21 @@ def run(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> Resul
     """Measure every size with every number of connections.
 
     Raises:
-        PerfError: a server did not start, failed requests, or ended.
+        PerfError: penstock did not start, failed requests, or ended; or so many
+            connections are more than the limit of open files allows.
     """
+    hold.check(max(connections))
     result = bench.result(NAME, METRICS, wrk.version() or "wrk absent")
     cases = {
-        f"{corpus.title(size)}, {count} connections": (size, count)
+        f"{corpus.title(size)}, {count} connection{'s' * (count > 1)}": (size, count)
         for size in sizes
         for count in connections
     }
-    for number, case, kind in bench.turns(list(cases)):
-        size, count = cases[case]
-        result.samples.append(_turn(bench, kind, case, number, size, count))
+    bench.collect(
+        result,
+        list(cases),
+        lambda kind, case, number: _turn(bench, kind, case, number, *cases[case]),
+    )
     if any(sample.limited_by == "client" for sample in result.samples):
         result.notes.append(
             "some rounds were limited by wrk: their requests/s are wrk's limit; "
@@ -79,10 +83,10 @@ def _turn(
         bench.setup(), body_bytes=size, connections=max(1024, 2 * connections)
     )
     with running(kind, setup, path) as server:
-        load = {"connections": connections, "cpu": bench.load_cpu}
-        wrk.run(server.url(path), seconds=WARM_UP_SECONDS, **load)
+        load = wrk.Load(server.url(path), connections, bench.load_cpu)
+        wrk.run(load, WARM_UP_SECONDS)
         with measured(server, bench) as usage:
-            done = wrk.run(server.url(path), seconds=bench.seconds, **load)
+            done = wrk.run(load, bench.seconds)
     load_share = done.cpu_ns / 1e9 / done.seconds
     return Sample(
         server=kind.name,

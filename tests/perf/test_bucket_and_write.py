@@ -110,6 +110,6 @@ def test_httpd_has_a_thread_for_every_connection(tmp_path: Path) -> None:
     httpd = Httpd()
     if httpd.version() is None:
         pytest.skip("httpd is not installed")
-    text = httpd.config(Setup(tmp_path, [0], "cubic", 10_000), 8000, tmp_path)
+    text = httpd.config(Setup(tmp_path, [0], 10_000), 8000, tmp_path)
     [line] = [x for x in text.splitlines() if x.startswith("MaxRequestWorkers")]
     assert int(line.split()[1]) >= 10_000

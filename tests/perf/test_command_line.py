@@ -31,7 +31,7 @@ def test_what_is_not_a_list_of_positive_integers_is_refused(text: str) -> None:
 
 
 def test_an_unknown_peer_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(PerfError, match="'apache' is none of penstock, nginx"):
+    with pytest.raises(PerfError, match="'apache' is none of all, penstock, nginx"):
         servers("nginx,apache")
 
 

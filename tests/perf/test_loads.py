@@ -61,7 +61,7 @@ def serving(answer: bytes = FULL, *, close: bool = False) -> Iterator[Answers]:
 
 def order(server: Answers, *, finish: bool) -> sink.SinkOrder:
     port = server.server_address[1]
-    return sink.SinkOrder(port, "f", 3, 0.05, token="t", finish=finish)
+    return sink.SinkOrder(port, ["f"], 3, 0.05, token="t", finish=finish)
 
 
 def test_a_finishing_sink_counts_whole_responses_only() -> None:
@@ -70,6 +70,26 @@ def test_a_finishing_sink_counts_whole_responses_only() -> None:
     assert done.body_bytes == done.responses * len(BODY)
     assert done.responses >= 3
     assert done.responses == len(server.requests)
+
+
+def test_a_sink_ends_after_whole_passes_over_its_paths() -> None:
+    paths = [f"f{index}" for index in range(7)]
+    with serving() as server:
+        port = server.server_address[1]
+        done = sink.drain(sink.SinkOrder(port, paths, 3, 0.0, first_bytes=True))
+    asked = sorted(head.split()[1].decode() for head in server.requests)
+    assert asked == [f"/{path}" for path in paths]
+    assert done.responses == len(done.first_byte_ns) == 7
+    assert all(latency > 0 for latency in done.first_byte_ns)
+
+
+def test_a_sink_counts_the_bodies_of_chunks_only() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"%x\r\n" % len(BODY) + BODY + b"\r\n"
+    with serving(head + 2 * chunk + b"0\r\n\r\n") as server:
+        done = sink.drain(order(server, finish=True))
+    assert done.body_bytes == done.responses * 2 * len(BODY)
+    assert done.responses >= 3
 
 
 def test_an_exact_sink_measures_exactly_the_interval() -> None:

@@ -51,6 +51,14 @@ def test_report_names_machine_ratio_limits_and_notes() -> None:
         assert part in text
 
 
+def test_a_case_says_which_congestion_control_was_read_back() -> None:
+    found = Result("large", MACHINE, [COST])
+    found.samples.append(
+        Sample("penstock", "1 MiB, bbr", 0, {"cost": 1.0}, congestion="bbr")
+    )
+    assert [g.title for g in report.grids(found)] == ["1 MiB, bbr (read back: bbr)"]
+
+
 def test_json_holds_every_sample_and_the_summary(tmp_path: Path) -> None:
     path = tmp_path / "new" / "run.json"
     report.write_json(result(), path)

@@ -1,0 +1,1 @@
+"""The applications that the Python peers run, in processes of their own."""

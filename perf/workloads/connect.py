@@ -1,0 +1,114 @@
+"""``connect``: a new connection for every request, as clients without keep-alive do.
+
+wrk sends ``Connection: close``, takes one small file and connects again. CPU per
+request is therefore that of accept, one response and close.
+
+Tens of thousands of connections a second use up the ephemeral ports: whoever closes
+first keeps the pair of addresses in TIME_WAIT for a minute, and a server may leave
+closing to the client. In our own network namespace, for every server alike, clients
+therefore take any port from 1,024 on, and take one from TIME_WAIT again after a second
+(tcp_tw_reuse, ip-sysctl.rst): good for 64,000 connections a second. The machine's own
+settings are left alone; where there is no namespace, its ports have to do.
+"""
+
+from dataclasses import replace
+
+from perf import corpus, namespace
+from perf.bench import Bench, measured
+from perf.cli import Common, app, execute, numbers
+from perf.load import hold, wrk
+from perf.results import Metric, Result, Sample
+from perf.servers import Kind, running
+
+NAME = "connect"
+FILE_BYTES = corpus.KIB
+WARM_UP_SECONDS = 1
+PORTS = ("net/ipv4/ip_local_port_range", "1024 65535")
+REUSE = ("net/ipv4/tcp_tw_reuse", "1")
+METRICS = (
+    Metric("cpu_us_per_request", "CPU per connection", "µs", ratio=True),
+    Metric("requests_per_second", "connections/s", "", digits=0),
+    Metric("server_cpu_share", "server CPU", "", digits=2),
+    Metric("server_core_share", "its core", "", digits=2),
+    Metric("load_cpu_share", "wrk CPU", "", digits=2),
+)
+
+
+@app.command(name=NAME)
+def command(*, connections: str = "64", common: Common | None = None) -> int:
+    """A new connection for every request of 1 KiB: CPU and connections per second.
+
+    Args:
+        connections: How many are open at the same time.
+    """
+    counts = numbers("connections", connections)
+    return execute(
+        common or Common(),
+        NAME,
+        lambda bench: bench.rounds * len(bench.kinds) * len(counts),
+        lambda bench: run(bench, counts),
+    )
+
+
+def run(bench: Bench, connections: list[int]) -> Result:
+    """Measure every number of connections at the same time.
+
+    Raises:
+        PerfError: penstock did not start, failed a request, or ended.
+    """
+    hold.check(max(connections))
+    result = bench.result(NAME, METRICS, wrk.version() or "wrk absent")
+    note = _widen_ports(bench)
+    cases = {
+        f"{corpus.title(FILE_BYTES)}, {n} at the same time": n for n in connections
+    }
+    bench.collect(
+        result,
+        list(cases),
+        lambda kind, case, number: _turn(bench, kind, case, number, cases[case]),
+    )
+    result.notes += [note] if note else []
+    if any(sample.limited_by == "client" for sample in result.samples):
+        result.notes.append(
+            "some rounds were limited by wrk, whose core also does the server's half "
+            "of each handshake: connections/s are its limit; CPU is the server's own"
+        )
+    return result
+
+
+def _widen_ports(bench: Bench) -> str | None:
+    """Make room for connections in TIME_WAIT; else the note that there is little."""
+    reason = bench.unpinned_reason
+    if reason is None:
+        try:
+            namespace.set_own(*PORTS)
+            namespace.set_own(*REUSE)
+        except OSError as error:
+            reason = str(error)
+    return (
+        None if reason is None else f"the machine's ephemeral ports are used: {reason}"
+    )
+
+
+def _turn(bench: Bench, kind: Kind, case: str, number: int, count: int) -> Sample:
+    path = bench.file(FILE_BYTES)
+    setup = replace(bench.setup(), connections=max(1024, 2 * count))
+    with running(kind, setup, path) as server:
+        load = wrk.Load(server.url(path), count, bench.load_cpu, keep_alive=False)
+        wrk.run(load, WARM_UP_SECONDS)
+        with measured(server, bench) as usage:
+            done = wrk.run(load, bench.seconds)
+    load_share = done.cpu_ns / 1e9 / done.seconds
+    return Sample(
+        server=kind.name,
+        case=case,
+        round=number,
+        values={
+            "cpu_us_per_request": usage.cpu_ns / 1e3 / done.requests,
+            "requests_per_second": done.requests / done.seconds,
+            "server_cpu_share": usage.server_share,
+            "server_core_share": usage.server_core_share,
+            "load_cpu_share": load_share,
+        },
+        limited_by=usage.limited_by(load_share),
+    )
