@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -45,6 +46,7 @@ class Common:
     "Core of the load generator."
     congestion: str = "cubic"
     "TCP congestion control of every connection; system leaves the machine's own."
+    several_congestions: ClassVar[bool] = False
     json: Path | None = None
     "Also write everything to this file."
     markdown: Path | None = None
@@ -110,6 +112,8 @@ def execute(
     kinds, absent = servers(common.peers)
     raise_open_files()
     congestions = [name.strip() for name in common.congestion.split(",")]
+    if len(congestions) > 1 and not common.several_congestions:
+        raise PerfError(f"--congestion: {title} compares none: name one, not several")
     reason = namespace.enter(congestions)
 
     def bench(folder: Path, advance: Advance) -> Bench:

@@ -10,6 +10,7 @@ it really uses.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from cyclopts import Parameter
 
@@ -35,6 +36,7 @@ METRICS = (
 @Parameter(name="*")
 @dataclass(frozen=True)
 class LargeCommon(Common):
+    several_congestions: ClassVar[bool] = True
     congestion: str = "cubic,bbr"
     "TCP congestion controls, each a case of its own; system: the machine's own."
 

@@ -42,6 +42,12 @@ def test_a_mistake_is_one_line_and_exit_code_2() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_several_congestion_controls_are_refused_where_none_are_compared() -> None:
+    done = perf("small", "--congestion", "cubic,bbr", "--peers", "nginx,penstock")
+    assert done.returncode == 2
+    assert "--congestion: small compares none" in done.stderr
+
+
 def test_limit_measures_ten_seconds_on_all_cores_unless_told_otherwise() -> None:
     text = " ".join(perf("limit", "--help").stdout.split())
     assert "[default: 10]" in text
