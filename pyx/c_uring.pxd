@@ -14,7 +14,7 @@ cdef extern from *:
     #include <unistd.h>
     #include <liburing.h>
 
-    /* io_uring_register(IORING_REGISTER_NAPI), Linux 6.9; liburing has it from 2.6 on. */
+    /* io_uring_register(IORING_REGISTER_NAPI), Linux 6.9; liburing has it since 2.6. */
     static inline int penstock_register_napi(struct io_uring *ring, uint32_t busy_us) {
         struct { uint32_t busy_poll_to; uint8_t prefer, opcode, pad[2];
                  uint32_t op_param, resv; } napi;
