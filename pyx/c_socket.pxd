@@ -26,6 +26,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
     int getpeername(int fd, sockaddr* addr, unsigned int* n)
     int shutdown(int fd, int how)
+    ssize_t sendmsg(int fd, const msghdr* message, int flags)
     ssize_t send(int fd, const void* at, size_t n, int flags)
     int getsockopt(int fd, int level, int name, void* value, unsigned int* n)
     int setsockopt(int fd, int level, int name, const void* value, unsigned int n)

@@ -124,7 +124,8 @@ cdef inline void conn_close(Engine* e, Conn* c) noexcept nogil:
             transfer_end(e, c)
     if c.in_flight:
         shutdown(c.fd, SHUT_RDWR)  # void: a socket that is gone is what we want
-        conn_cancel_all(e, c)
+        if c.in_flight > 1 or not c.receiving:
+            conn_cancel_all(e, c)  # a RECV ends by the shutdown alone
     conn_release(e, c)
 
 

@@ -66,12 +66,13 @@ cdef inline void response_start(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     if c.requests:
         e.counters.requests_reused += 1
     c.requests += 1
+    t.peer_done = not c.request.keep_alive and t.status < 400
     engine_drop_request(e, c)
     c.transfer = t
     if t.total_bytes <= BRIEF_BYTES:
         e.brief_ns = e.now_ns
     conn_set_deadline(e, c, DEADLINE_WRITE, e.limits.write_timeout_ns)
-    if t.image == NULL and t.file != NULL and t.spans_n > 1:
+    if t.close_after or (t.image == NULL and t.file != NULL and t.spans_n > 1):
         # It may be complete at once, and what called this has more to do with ``c``.
         engine_run_fresh(e, c)
     else:

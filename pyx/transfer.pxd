@@ -22,6 +22,9 @@ cdef enum TransferState:
     TRANSFER_POLLING   # waits until the socket takes more
     TRANSFER_QUEUED    # waits for a pipe
 
+cdef enum:
+    BRIEF_END_BYTES = 16384
+
 cdef struct Span:
     const char* at     # bytes in memory, or NULL: in the file
     int64_t offset     # in the file
@@ -48,6 +51,7 @@ cdef struct Transfer:
     uint8_t state
     bint first_byte_seen
     bint close_after       # the connection ends with it
+    bint peer_done         # and the peer said that it sends no more
     uint8_t strategy       # of the spans in the file (strategy.pxd)
     bint whole_piece       # the piece under way is as long as one may be
     bint corked            # TCP_CORK is set on the socket (sockmode.pxd)
@@ -69,7 +73,7 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.client = t.span = t.spans_n = 0
     t.status = 0
     t.state = TRANSFER_READY
-    t.first_byte_seen = t.close_after = False
+    t.first_byte_seen = t.close_after = t.peer_done = False
     t.whole_piece = t.corked = False
     t.strategy = 0
     t.pipe = -1
@@ -132,6 +136,19 @@ cdef inline void transfer_gather(Transfer* t, int64_t most) noexcept nogil:
     t.message.msg_control = NULL
     t.message.msg_controllen = 0
     t.message.msg_flags = 0
+
+
+cdef inline bint transfer_is_brief_end(const Transfer* t) noexcept nogil:
+    """All that is left is a little memory, and the connection ends with it."""
+    cdef uint32_t i
+    if not t.close_after or transfer_left(t) > BRIEF_END_BYTES:
+        return False
+    if t.spans_n - t.span > GATHER_MAX:
+        return False
+    for i in range(t.span, t.spans_n):
+        if t.spans[i].at == NULL:
+            return False
+    return True
 
 
 cdef inline void transfer_drop_sources(Transfer* t) noexcept nogil:

@@ -11,7 +11,7 @@ from libc.errno cimport EAGAIN, EINTR, ENOBUFS
 from libc.stdint cimport int64_t, uint32_t
 
 from c_file cimport SPLICE_F_MOVE
-from c_socket cimport MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, send
+from c_socket cimport MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, send, sendmsg
 from c_uring cimport *
 from closing cimport conn_close, conn_release, transfer_end
 from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn
@@ -35,7 +35,8 @@ from sockmode cimport sockmode_cork, sockmode_paces
 from strategy cimport PACED_PIECE_BYTES, STRATEGY_COPY, STRATEGY_SENDFILE
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
-    TRANSFER_SENDING, Span, Transfer, transfer_advance, transfer_gather, transfer_left,
+    TRANSFER_SENDING, Span, Transfer, transfer_advance, transfer_gather,
+    transfer_is_brief_end, transfer_left,
 )
 from zerocopy cimport (
     ZeroCopy, zerocopy_begin, zerocopy_end, zerocopy_is_refused, zerocopy_userdata,
@@ -228,6 +229,21 @@ cdef inline bint transmit_head(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     return sent == n
 
 
+cdef inline bint transmit_end(Engine* e, Conn* c, Transfer* t) noexcept nogil:
+    """The whole rest at once, held back by the kernel until the FIN that follows: both
+    leave in one segment, which is a tenth of a short connection's work. True when all
+    of it went."""
+    cdef ssize_t sent
+    transfer_gather(t, t.granted_bytes)
+    sent = sendmsg(c.fd, &t.message, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
+    if sent > 0:
+        transmit_account(e, c, t, sent)
+    if sent <= 0 or transfer_left(t):
+        return False
+    conn_response_done(e, c)
+    return True
+
+
 cdef inline bint transmit_file_follows(const Transfer* t) noexcept nogil:
     """The current span is memory, and the grant reaches into the file behind it."""
     return (
@@ -243,6 +259,9 @@ cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
         if t.ahead_until:  # what it had so far came from a disk
             pagecache_read_ahead(e, t, t.spans[t.span].offset + t.span_done)
         return
+    if transfer_is_brief_end(t) and t.granted_bytes >= transfer_left(t):
+        if transmit_end(e, c, t):
+            return
     if t.spans[t.span].at != NULL and transmit_file_follows(t):
         transmit_head(e, c, t)
     if t.spans[t.span].at == NULL:

@@ -86,7 +86,7 @@ def test_many_downloads_in_bulk_leave_brief_requests_quick(
     """A round of all downloads would take 8 ms or more: in between, requests get in."""
     server = start("--cpus", "0", root=place)
     order = sink.SinkOrder(
-        server.port, "bulk", BULK_CLIENTS, seconds=BULK_SECONDS, finish=False
+        server.port, ["bulk"], BULK_CLIENTS, seconds=BULK_SECONDS, finish=False
     )
     bulk = threading.Thread(target=sink.run, args=(order, os.sched_getaffinity(0)))
     bulk.start()
