@@ -24,6 +24,15 @@ cdef extern from *:
         long rc = syscall(__NR_io_uring_register, ring->ring_fd, 27, &napi, 1);
         return rc < 0 ? -errno : 0;
     }
+
+    /* For any number of CPUs: cpu_set_t ends at 1024. */
+    static inline int penstock_pin_workers(struct io_uring *ring, int cpu) {
+        unsigned long mask[8192 / (8 * sizeof(long))] = {0};
+        if (cpu < 0 || cpu >= 8192) return -EINVAL;
+        mask[cpu / (8 * sizeof(long))] |= 1UL << (cpu % (8 * sizeof(long)));
+        return io_uring_register_iowq_aff(
+            ring, sizeof mask, (const cpu_set_t *)(const void *)mask);
+    }
     """
 
 cdef extern from "<liburing.h>" nogil:
@@ -74,6 +83,7 @@ cdef extern from "<liburing.h>" nogil:
         unsigned int entries, io_uring* ring, io_uring_params* p)
     void io_uring_queue_exit(io_uring* ring)
     int io_uring_register_ring_fd(io_uring* ring)
+    int penstock_pin_workers(io_uring* ring, int cpu)
     int io_uring_register_iowq_max_workers(io_uring* ring, unsigned int* values)
     int penstock_register_napi(io_uring* ring, uint32_t busy_us)
     int io_uring_register_buf_ring(

@@ -200,6 +200,10 @@ cdef inline int loop_once(Engine* e) noexcept nogil:
 
 cdef inline int loop_open(Engine* e) noexcept nogil:
     cdef int rc = ring_init(&e.ring, e.limits.sq_entries, e.limits.iowq_workers)
+    if rc == 0:
+        # Void: a wish. A worker elsewhere would take time from another engine, and its
+        # answer would have to cross over.
+        penstock_pin_workers(&e.ring.uring, e.cpu)
     if rc == 0 and e.limits.busy_poll_us:
         # Void: a wish. Kernels before 6.9 poll in the sockets' own waits only.
         penstock_register_napi(&e.ring.uring, e.limits.busy_poll_us)

@@ -51,8 +51,11 @@ cdef extern from *:
     """
     /* A socket that took less than asked is next offered about what it took. */
     #define WINDOW_MIN_BYTES INT64_C(65536)
+    /* The first piece from a disk is short: the client sees its first byte sooner. */
+    #define COLD_FIRST_BYTES INT64_C(131072)
     """
     const int64_t WINDOW_MIN_BYTES
+    const int64_t COLD_FIRST_BYTES
 
 
 cdef inline void transmit_account(
@@ -157,6 +160,8 @@ cdef inline void transmit_cold(
         conn_close(e, c)
         return
     n = min(n, e.pipes.items[t.pipe].bytes)
+    if not t.ahead_until:
+        n = min(n, COLD_FIRST_BYTES)
     e.counters.reads_cold += 1
     sqe = transmit_sqe(e, c, t, TRANSFER_FILLING)
     io_uring_prep_splice(
