@@ -70,7 +70,7 @@ class Bench:
             )
         if load_pinned and self.load_cpu in self.server_cpus:
             notes.append("load and server share a core: figures are not comparable")
-        return Result(workload, facts, metrics, notes=notes)
+        return Result(workload, facts, metrics, notes=notes, seconds=self.seconds)
 
     def only(self, name: str) -> "Bench":
         return replace(self, kinds=[kind for kind in self.kinds if kind.name == name])

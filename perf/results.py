@@ -9,11 +9,16 @@ from perf.stats import Spread, paired_ratios, spread
 
 SUBJECT = "penstock"
 Limit = Literal["server", "client", "neither"]
+Better = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One column of figures; ``key`` names it in samples and in JSON."""
+    """One column of figures; ``key`` names it in samples and in JSON.
+
+    Keys like ``p50_us``, ``p99_us``, ``max_us`` of one unit are points of one
+    distribution, which the page draws together.
+    """
 
     key: str
     title: str
@@ -21,6 +26,8 @@ class Metric:
     digits: int = 2
     ratio: bool = False
     """Whether the report relates it, round by round, to every peer's figure."""
+    better: Better | None = None
+    """The good direction; None for a circumstance, which no comparison judges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,10 @@ class Result:
     """The row that the others are compared with."""
     bound: str = "the limit"
     """What verdicts are against."""
+    about: str = ""
+    """What is measured, in one sentence."""
+    seconds: float | None = None
+    """Length of one measured interval, where the workload has such a thing."""
 
     def cases(self) -> list[str]:
         return list(dict.fromkeys(sample.case for sample in self.samples))
@@ -75,10 +86,13 @@ class Result:
 
     def ratio(self, case: str, peer: str, key: str) -> Spread | None:
         """The subject's figure over the peer's, paired by round."""
-        ratios = paired_ratios(
+        found = self.ratios(case, peer, key)
+        return spread(found) if found else None
+
+    def ratios(self, case: str, peer: str, key: str) -> tuple[float, ...]:
+        return paired_ratios(
             self.rounds(case, self.subject, key), self.rounds(case, peer, key)
         )
-        return spread(ratios) if ratios else None
 
     def limits(self, case: str, server: str) -> list[str]:
         """Who limited the rounds of this case, without repetition."""
@@ -93,6 +107,16 @@ class Result:
         """What the servers' connections were found to use in this case."""
         mine = (s.congestion for s in self.samples if s.case == case)
         return sorted({name for name in mine if name is not None})
+
+    def passed(self, case: str, server: str) -> bool | None:
+        """Whether every round did; None where the workload has no bound."""
+        found = [
+            sample.passed
+            for sample in self.samples
+            if (sample.case, sample.server) == (case, server)
+            and sample.passed is not None
+        ]
+        return all(found) if found else None
 
     def failed(self) -> bool:
         return any(sample.passed is False for sample in self.samples)

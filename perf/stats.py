@@ -26,6 +26,22 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(min(values), float(median(values)), max(values))
 
 
+MIDDLE_HALF_FROM = 10
+"""From so many values on, quartiles mean something and one outlier should not."""
+
+
+def middle(values: Sequence[float]) -> Spread:
+    """As ``spread``, but the middle half of many values: first to third quartile.
+
+    Raises:
+        ValueError: there is no value.
+    """
+    if len(values) < MIDDLE_HALF_FROM:
+        return spread(values)
+    low, half, high = cut_points(values, n=4, method="inclusive")
+    return Spread(low, half, high)
+
+
 def paired_ratios(
     subject: Mapping[int, float], peer: Mapping[int, float]
 ) -> tuple[float, ...]:

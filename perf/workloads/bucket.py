@@ -37,11 +37,11 @@ WARM_UP, TIMED = 200_000, 1_000_000
 SLICE = 500_000  # decisions between two looks at the time that is left
 WAKES = "parked transfers woken in random order"
 METRICS = (
-    Metric("million_per_second", "decisions per second", "10⁶", 1),
-    Metric("p50_ns", "P50", "ns", 0),
-    Metric("p99_ns", "P99", "ns", 0),
-    Metric("p999_ns", "P99.9", "ns", 0),
-    Metric("max_us", "max", "µs", 0),
+    Metric("million_per_second", "decisions per second", "10⁶", 1, better="higher"),
+    Metric("p50_ns", "P50", "ns", 0, better="lower"),
+    Metric("p99_ns", "P99", "ns", 0, better="lower"),
+    Metric("p999_ns", "P99.9", "ns", 0, better="lower"),
+    Metric("max_us", "max", "µs", 0, better="lower"),
     Metric("parked", "parked", "", 0),
     Metric("clock_ns", "clock, subtracted", "ns", 0),
 )

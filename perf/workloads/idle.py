@@ -26,7 +26,14 @@ FILE_BYTES = 1024
 BASELINE_CONNECTIONS = 64
 SETTLE_SECONDS = 1.0
 METRICS = (
-    Metric("rss_bytes_per_connection", "RSS per connection", "B", 0, ratio=True),
+    Metric(
+        "rss_bytes_per_connection",
+        "RSS per connection",
+        "B",
+        0,
+        ratio=True,
+        better="lower",
+    ),
     Metric("rss_before_mib", "RSS before", "MiB", 1),
     Metric("rss_after_mib", "RSS after", "MiB", 1),
     Metric("connections", "idle connections", "", 0),
@@ -71,6 +78,7 @@ def run(bench: Bench, connections: Sequence[int]) -> Result:
     """
     hold.check(max(connections))
     result = bench.result(NAME, METRICS, "perf.load.hold")
+    result.seconds = None
     cases = {f"{count} connections": count for count in connections}
     bench.collect(
         result,

@@ -25,8 +25,8 @@ from perf.servers import Kind, Running, running
 NAME = "large"
 WARM_UP_SECONDS = 0.5
 METRICS = (
-    Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True),
-    Metric("gb_per_second", "GB/s", "", digits=2),
+    Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True, better="lower"),
+    Metric("gb_per_second", "GB/s", "", digits=2, better="higher"),
     Metric("server_cpu_share", "server CPU", "", digits=2),
     Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "sink CPU", "", digits=2),

@@ -25,10 +25,10 @@ OWN_DELAY_SHARE_MAX = 0.1
 """From this share of the P99 on, the generator's own delay spoils it."""
 METRICS = (
     Metric("rate_per_second", "requests/s", "", 0),
-    Metric("p50_us", "P50", "µs", 1, ratio=True),
-    Metric("p99_us", "P99", "µs", 1, ratio=True),
-    Metric("p999_us", "P99.9", "µs", 1, ratio=True),
-    Metric("max_us", "max", "µs", 0),
+    Metric("p50_us", "P50", "µs", 1, ratio=True, better="lower"),
+    Metric("p99_us", "P99", "µs", 1, ratio=True, better="lower"),
+    Metric("p999_us", "P99.9", "µs", 1, ratio=True, better="lower"),
+    Metric("max_us", "max", "µs", 0, better="lower"),
     Metric("own_delay_p99_us", "generator's own delay, P99", "µs", 1),
     Metric("load_busy_share", "generator busy", ""),
     Metric("server_cpu_share", "server CPU", ""),

@@ -17,8 +17,8 @@ from perf.servers import Kind, running
 NAME = "small"
 WARM_UP_SECONDS = 1
 METRICS = (
-    Metric("cpu_us_per_request", "CPU per request", "µs", ratio=True),
-    Metric("requests_per_second", "requests/s", "", digits=0),
+    Metric("cpu_us_per_request", "CPU per request", "µs", ratio=True, better="lower"),
+    Metric("requests_per_second", "requests/s", "", digits=0, better="higher"),
     Metric("server_cpu_share", "server CPU", "", digits=2),
     Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "wrk CPU", "", digits=2),
