@@ -6,7 +6,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
-import perf.workloads  # noqa: F401  # registers their commands
+import perf.saved
+import perf.workloads  # noqa: F401  # both register their commands
 from perf.cli import app
 from perf.errors import PerfError
 

@@ -13,10 +13,13 @@ from typing import ClassVar
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from perf import corpus, namespace, report
+from perf import corpus, namespace, terminal
 from perf.bench import Advance, Bench
 from perf.errors import PerfError
+from perf.output import Outputs, finish, prepare
 from perf.process import raise_open_files
+from perf.progress import progress
+from perf.record import Record
 from perf.results import Result
 from perf.servers import KINDS, Kind
 
@@ -51,6 +54,13 @@ class Common:
     "Also write everything to this file."
     markdown: Path | None = None
     "Also write the tables to this file."
+    html: Path | None = None
+    "Also write a page with plots to this file; it needs nothing else to be read."
+    compare: Path | None = None
+    "Compare with this file of an earlier --json; exit code 1 when it got worse."
+
+    def outputs(self) -> Outputs:
+        return Outputs(self.json, self.markdown, self.html)
 
 
 @Parameter(name="*")
@@ -102,13 +112,22 @@ def _core_numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def about(workload: Callable[[Bench], Result]) -> str:
+    """The first paragraph of its module, which is for people, without its name."""
+    text = (sys.modules[workload.__module__].__doc__ or "").partition("\n\n")[0]
+    sentence = " ".join(text.split()).partition("``: ")[2].replace("``", "")
+    return sentence[:1].upper() + sentence[1:]
+
+
 def execute(
     common: Common,
     title: str,
     steps: Callable[[Bench], int],
     workload: Callable[[Bench], Result],
 ) -> int:
-    """Set the stage, run, report; 1 when the workload's own bound was missed."""
+    """Set the stage, run, report; 1 when the workload's own bound was missed, or when
+    it got worse than what it is compared with."""
+    old = prepare(common.outputs(), common.compare, [title])
     kinds, absent = servers(common.peers)
     raise_open_files()
     congestions = [name.strip() for name in common.congestion.split(",")]
@@ -133,11 +152,8 @@ def execute(
     parent = common.folder if isinstance(common, StoredCommon) else None
     with corpus.temporary_folder(parent) as folder:
         total = steps(bench(folder, lambda *_: None))
-        with report.progress(console, title, total) as advance:
+        with progress(console, title, total) as advance:
             result = workload(bench(folder, advance))
-    report.show(console, result)
-    if common.json is not None:
-        report.write_json(result, common.json)
-    if common.markdown is not None:
-        report.write(common.markdown, report.as_markdown(result))
-    return 1 if result.failed() else 0
+    result.about = about(workload)
+    terminal.show(console, result)
+    return finish(console, Record([result]), common.outputs(), old)

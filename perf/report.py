@@ -1,61 +1,16 @@
-"""Shows a result: tables in the terminal, JSON for machines, a bar meanwhile."""
+"""Turns a result into tables of text, and those into Markdown."""
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, JustifyMethod
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-
-from perf.bench import Advance
+from perf.compare import Change, Compared, Comparison, Outcome
 from perf.machine import Machine
+from perf.record import Record
 from perf.results import Metric, Result
 from perf.stats import Spread
 
-JSON_SCHEMA = 1
-"""Grows when a reader of the JSON would have to change."""
-
-
-@contextmanager
-def progress(console: Console, title: str, total: int) -> Iterator[Advance]:
-    """A bar of ``total`` steps on ``console`` while the block runs."""
-    columns = (
-        TextColumn("[bold]{task.fields[title]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    # Few refreshes: the bar must not take CPU from what is measured.
-    with Progress(*columns, console=console, refresh_per_second=1) as bar:
-        task = bar.add_task("", total=total, title=title)
-
-        def advance(steps: int, description: str) -> None:
-            bar.update(task, advance=steps, description=description)
-
-        yield advance
-
-
-def show(console: Console, result: Result) -> None:
-    """Print the whole result: circumstances, a table per case, notes."""
-    console.print(f"\n[bold]{result.workload}[/bold]")
-    for line in machine_lines(result.machine):
-        console.print(line, style="dim", highlight=False)
-    for grid in grids(result):
-        console.print(drawn(grid))
-    for note in result.notes:
-        console.print(f"note: {note}", highlight=False)
+RATIO_DIGITS = 3
+OUTCOMES: Sequence[Outcome] = ("worse", "better", "same")
 
 
 def machine_lines(machine: Machine) -> list[str]:
@@ -78,26 +33,40 @@ class Grid:
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    names: int = 1
+    """How many columns at the start are words, not figures."""
+    texts: int = 1
+    """The same at the end."""
+
+    def is_figures(self, column: int) -> bool:
+        return self.names <= column < len(self.headings) - self.texts
 
 
 def grids(result: Result) -> list[Grid]:
-    """One table per case; one of all cases where they are judged, not compared."""
-    if any(sample.passed is not None for sample in result.samples):
+    """One table per case; one of all cases where only the subject is judged."""
+    judged = any(sample.passed is not None for sample in result.samples)
+    if judged and {sample.server for sample in result.samples} == {result.subject}:
         return [_verdict_grid(result)]
-    return [_case_grid(result, case) for case in result.cases()]
+    return [_case_grid(result, case, judged=judged) for case in result.cases()]
 
 
-def _case_grid(result: Result, case: str) -> Grid:
+def _case_grid(result: Result, case: str, *, judged: bool) -> Grid:
     headings = ["server"]
     for metric in result.metrics:
-        headings.append(_heading(metric))
+        headings.append(heading(metric))
         if metric.ratio:
             headings.append(f"{result.subject} ÷ this")
-    servers = result.servers(case)
-    rows = [_case_row(result, case, server) for server in servers]
+    rows = [_case_row(result, case, server) for server in result.servers(case)]
+    headings.append("limited by")
     found = ", ".join(result.congestions(case))
     title = f"{case} (read back: {found})" if found else case
-    return Grid(title, [*headings, "limited by"], rows)
+    if not judged:
+        return Grid(title, headings, rows)
+    for row in rows:
+        row.append(verdict(result, case, row[0]))
+    return Grid(
+        f"{title}, against {result.bound}", [*headings, "verdict"], rows, texts=2
+    )
 
 
 def _case_row(result: Result, case: str, server: str) -> list[str]:
@@ -123,51 +92,24 @@ def _verdict_grid(result: Result) -> Grid:
                 figure(result.spread(case, result.subject, metric.key), metric.digits)
                 for metric in result.metrics
             ),
-            verdict(result, case),
+            verdict(result, case, result.subject),
         ]
         for case in result.cases()
     ]
-    headings = ["case", *map(_heading, result.metrics), "verdict"]
+    headings = ["case", *map(heading, result.metrics), "verdict"]
     return Grid(f"{result.subject}, against {result.bound}", headings, rows)
 
 
-def drawn(grid: Grid) -> Table:
-    """For a terminal."""
-    table = Table(title=grid.title, title_justify="left")
-    for index, heading in enumerate(grid.headings):
-        text = index in (0, len(grid.headings) - 1)
-        justify: JustifyMethod = "left" if text else "right"
-        table.add_column(heading, justify=justify, overflow="fold")
-    for row in grid.rows:
-        table.add_row(*row)
-    return table
-
-
-def as_markdown(result: Result) -> str:
-    """The same page for documents."""
-    lines = [f"### {result.workload}", "", *machine_lines(result.machine), ""]
-    for grid in grids(result):
-        lines += [f"**{grid.title}**", "", _markdown_row(grid.headings)]
-        lines.append(_markdown_row(["---", *["---:"] * (len(grid.headings) - 1)]))
-        lines += [_markdown_row(row) for row in grid.rows]
-        lines.append("")
-    lines += [f"* {note}" for note in result.notes]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    # A cell's second line is the range: in a document it fits beside the median.
-    texts = (cell.replace("\n", " (") + ")" * ("\n" in cell) for cell in cells)
-    return f"| {' | '.join(texts)} |"
-
-
-def verdict(result: Result, case: str) -> str:
+def verdict(result: Result, case: str, server: str) -> str:
     """``pass`` only when every round of the case passed."""
-    rounds = [s.passed for s in result.samples if s.case == case]
-    return "pass" if all(rounds) else f"FAIL ({rounds.count(False)} of {len(rounds)})"
+    passed = result.passed(case, server)
+    if passed is None or passed:
+        return "–" if passed is None else "pass"
+    rounds = [s.passed for s in result.samples if (s.case, s.server) == (case, server)]
+    return f"FAIL ({rounds.count(False)} of {len(rounds)})"
 
 
-def _heading(metric: Metric) -> str:
+def heading(metric: Metric) -> str:
     return f"{metric.title} [{metric.unit}]" if metric.unit else metric.title
 
 
@@ -182,45 +124,87 @@ def figure(values: Spread | None, digits: int) -> str:
     return middle if low == high else f"{middle}\n{low}–{high}"
 
 
-def as_json(result: Result) -> dict[str, object]:
-    """Everything a later run needs to be compared with this one."""
-    return {
-        "schema": JSON_SCHEMA,
-        "workload": result.workload,
-        "machine": asdict(result.machine),
-        "metrics": [asdict(metric) for metric in result.metrics],
-        "samples": [asdict(sample) for sample in result.samples],
-        "summary": [
-            _summary(result, case, server)
-            for case in result.cases()
-            for server in result.servers(case)
-        ],
-        "notes": result.notes,
-    }
+def comparison_grid(found: Comparison) -> Grid:
+    """Old against new; the outcome is about the ratio wherever there is one."""
+    headings = ["case", "metric", "old", "new", "change"]
+    headings += ["old ratio", "new ratio", "ratio change", "outcome"]
+    rows = [_change_row(change) for change in found.changes]
+    for case in found.verdicts:
+        words = ["pass" if passed else "FAIL" for passed in (case.old, case.new)]
+        rows.append([case.case, "verdict", *words, *["–"] * 4, case.outcome])
+    title = f"{found.workload}: {found.subject}, old and new"
+    return Grid(title, headings, rows, names=2)
 
 
-def _summary(result: Result, case: str, server: str) -> dict[str, object]:
-    found = {m.key: result.spread(case, server, m.key) for m in result.metrics}
-    ratios = {
-        metric.key: result.ratio(case, server, metric.key)
-        for metric in result.metrics
-        if metric.ratio and server != result.subject
-    }
-    return {
-        "case": case,
-        "server": server,
-        "figures": {key: asdict(value) for key, value in found.items() if value},
-        f"{result.subject}_ratio": {
-            key: asdict(value) for key, value in ratios.items() if value
-        },
-        "limited_by": result.limits(case, server),
-    }
+def _change_row(change: Change) -> list[str]:
+    digits = change.metric.digits
+    return [
+        change.case,
+        heading(change.metric),
+        figure(change.old, digits),
+        figure(change.new, digits),
+        signed_percent(change.percent()),
+        figure(change.old_ratio, RATIO_DIGITS),
+        figure(change.new_ratio, RATIO_DIGITS),
+        signed_percent(change.ratio_percent()),
+        change.outcome,
+    ]
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+def signed_percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.1f} %"
 
 
-def write_json(result: Result, path: Path) -> None:
-    write(path, json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
+def summary_line(found: Comparison) -> str:
+    counts = [f"{found.count(outcome)} {outcome}" for outcome in OUTCOMES]
+    return f"{found.workload}: {', '.join(counts)}"
+
+
+def compared_against(found: Comparison) -> str:
+    """Whom the ratios of this comparison are to."""
+    peers = dict.fromkeys(peer for change in found.changes for peer in change.peers)
+    if not peers:
+        return "no peer in common"
+    return f"ratios are to {'; '.join(peers)}"
+
+
+def as_markdown(record: Record, compared: Compared | None = None) -> str:
+    """The same page for documents."""
+    lines = [f"## {record.suite}", ""] if record.suite else []
+    for result in record.results:
+        lines += [*_result_markdown(result), ""]
+    for failure in record.failures:
+        lines += [f"### {failure.workload}", "", f"not measured: {failure.reason}", ""]
+    if compared is not None:
+        lines += _compared_markdown(compared)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _result_markdown(result: Result) -> list[str]:
+    lines = [f"### {result.workload}", "", *machine_lines(result.machine), ""]
+    for grid in grids(result):
+        lines += _grid_markdown(grid)
+    return lines + [f"* {note}" for note in result.notes]
+
+
+def _compared_markdown(compared: Compared) -> list[str]:
+    lines = ["### Compared with an older result", ""]
+    for found in compared.workloads:
+        lines += _grid_markdown(comparison_grid(found))
+        notes = [summary_line(found), compared_against(found), *found.warnings]
+        lines += [*(f"* {note}" for note in notes), ""]
+    return lines + [f"* {reason}" for reason in compared.left_out]
+
+
+def _grid_markdown(grid: Grid) -> list[str]:
+    columns = range(len(grid.headings))
+    rule = _markdown_row(["---:" if grid.is_figures(at) else "---" for at in columns])
+    head = [f"**{grid.title}**", "", _markdown_row(grid.headings), rule]
+    return [*head, *map(_markdown_row, grid.rows), ""]
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    # A cell's second line is the range: in a document it fits beside the median.
+    texts = (cell.replace("\n", " (") + ")" * ("\n" in cell) for cell in cells)
+    escaped = (text.replace("|", "\\|").replace("<", "&lt;") for text in texts)
+    return f"| {' | '.join(escaped)} |"

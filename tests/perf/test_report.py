@@ -1,33 +1,32 @@
-import json
+from dataclasses import replace
 from io import StringIO
-from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from perf import report
+from perf import report, terminal
 from perf.load.sink import SinkRun
-from perf.machine import Machine, cpu_model
-from perf.results import Metric, Result, Sample
+from perf.machine import cpu_model
+from perf.record import Failure, Record
+from perf.results import Result
 from perf.stats import Spread
 from perf.workloads import limit
-
-MACHINE = Machine("now", "chip", 2, 2**30, "Linux", "3.11", "cubic", True, [0], 1, {})
-COST = Metric("cost", "cost", "µs", ratio=True)
+from tests.perf.samples import MACHINE, measured
 
 
 def result() -> Result:
-    found = Result("small", MACHINE, [COST], notes=["h2o is absent"])
-    for number, (ours, theirs) in enumerate([(3.0, 4.0), (9.0, 10.0), (2.0, 4.0)]):
-        found.samples += [
-            Sample("penstock", "1 KiB", number, {"cost": ours}, "server"),
-            Sample("nginx", "1 KiB", number, {"cost": theirs}, "client"),
-        ]
+    found = measured({"penstock": [3.0, 9.0, 2.0], "nginx": [4.0, 10.0, 4.0]})
+    found.notes.append("h2o is absent")
+    found.samples = [
+        replace(s, limited_by="client" if s.server == "nginx" else "server")
+        for s in found.samples
+    ]
     return found
 
 
-def printed(shown: Result) -> str:
+def printed(shown: Result, width: int = 120) -> str:
     page = StringIO()
-    report.show(Console(width=120, file=page), shown)
+    terminal.show(Console(width=width, file=page), shown)
     return page.getvalue()
 
 
@@ -59,19 +58,12 @@ def test_a_case_says_which_congestion_control_was_read_back() -> None:
     assert [g.title for g in report.grids(found)] == ["1 MiB, bbr (read back: bbr)"]
 
 
-def test_json_holds_every_sample_and_the_summary(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "run.json"
-    report.write_json(result(), path)
-    loaded = json.loads(path.read_text())
-    assert len(loaded["samples"]) == 6
-    nginx = loaded["summary"][1]
-    assert nginx["server"] == "nginx"
-    assert nginx["penstock_ratio"]["cost"]["median"] == 0.75
-    assert nginx["limited_by"] == ["client"]
+def markdown(found: Result) -> str:
+    return report.as_markdown(Record([found]))
 
 
 def test_markdown_has_a_row_per_server_with_as_many_cells_as_headings() -> None:
-    rows = [r for r in report.as_markdown(result()).splitlines() if r.startswith("|")]
+    rows = [r for r in markdown(result()).splitlines() if r.startswith("|")]
     assert len(rows) == 4
     assert len({row.count("|") for row in rows}) == 1
     assert rows[3].startswith("| nginx | 4.00 (4.00–10.00) | 0.75 (0.50–0.90) |")
@@ -88,15 +80,75 @@ def limited(*body_bytes: int) -> Result:
 def test_limit_passes_within_one_percent_on_either_side() -> None:
     within = limited(99_000_000, 101_000_000)
     assert not within.failed()
-    assert report.verdict(within, "10 MB/s") == "pass"
+    assert report.verdict(within, "10 MB/s", "penstock") == "pass"
 
 
 def test_one_round_beyond_one_percent_fails_the_case() -> None:
     for beyond in (98_900_000, 101_100_000):
         found = limited(100_000_000, beyond)
         assert found.failed()
-        assert report.verdict(found, "10 MB/s") == "FAIL (1 of 2)"
+        assert report.verdict(found, "10 MB/s", "penstock") == "FAIL (1 of 2)"
         assert "FAIL" in printed(found)
+
+
+def test_peers_keep_their_rows_beside_a_verdict() -> None:
+    found = result()
+    found.bound = "2 µs"
+    found.samples = [
+        replace(s, passed=s.values["cost"] <= 2) if s.server == "penstock" else s
+        for s in found.samples
+    ]
+    [grid] = report.grids(found)
+    assert grid.title == "1 KiB, against 2 µs"
+    assert [(row[0], row[-1]) for row in grid.rows] == [
+        ("penstock", "FAIL (2 of 3)"),
+        ("nginx", "–"),
+    ]
+
+
+@pytest.mark.parametrize("width", [38, 60, 80, 120])
+def test_no_figure_is_broken_or_cut_however_narrow_the_terminal(width: int) -> None:
+    found = measured({"penstock": [12345.25, 54321.5], "nginx": [1.0, 1000.0]})
+    words = printed(found, width).split()
+    assert "12,345.25–54,321.50" in words
+    assert "33,333.38" in words
+    assert "…" not in "".join(words)
+
+
+def test_a_verdict_is_coloured_only_where_colours_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shown(**options: bool) -> str:
+        page = StringIO()
+        terminal.show(Console(width=120, file=page, **options), limited(1))
+        return page.getvalue()
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "31mFAIL" in shown(force_terminal=True)
+    assert "\x1b" not in shown()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "31m" not in shown(force_terminal=True)
+
+
+def test_names_are_text_in_terminal_and_markdown_never_markup() -> None:
+    found = measured({"penstock": [1.0], "[/red]a|b<i>": [2.0]}, case="[bold]x")
+    assert "[/red]a|b<i>" in printed(found)
+    assert "[bold]x" in printed(found)
+    assert "| [/red]a\\|b&lt;i> |" in markdown(found)
+
+
+def test_markdown_of_a_suite_has_every_workload_and_what_failed() -> None:
+    other = replace(result(), workload="large")
+    found = Record([result(), other], "suite", [Failure("idle", "no descriptors")])
+    text = report.as_markdown(found)
+    assert text.startswith("## suite\n")
+    assert [line for line in text.splitlines() if line.startswith("### ")] == [
+        "### small",
+        "### large",
+        "### idle",
+    ]
+    assert "not measured: no descriptors" in text
 
 
 def test_cpu_model_is_read_where_the_kernel_prints_it() -> None:
