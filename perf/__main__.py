@@ -7,7 +7,8 @@ from typing import NoReturn
 from rich.console import Console
 
 import perf.saved
-import perf.workloads  # noqa: F401  # both register their commands
+import perf.suite
+import perf.workloads  # noqa: F401  # all three register their commands
 from perf.cli import app
 from perf.errors import PerfError
 
