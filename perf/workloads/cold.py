@@ -27,10 +27,10 @@ from perf.servers import Kind, Running, running
 NAME = "cold"
 WARM_UP_BYTES = corpus.KIB
 METRICS = (
-    Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True),
-    Metric("gb_per_second", "GB/s", "", digits=2, ratio=True),
-    Metric("first_byte_ms", "first byte", "ms", digits=2),
-    Metric("first_byte_max_ms", "latest first byte", "ms", digits=1),
+    Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True, better="lower"),
+    Metric("gb_per_second", "GB/s", "", digits=2, ratio=True, better="higher"),
+    Metric("first_byte_ms", "first byte", "ms", digits=2, better="lower"),
+    Metric("first_byte_max_ms", "latest first byte", "ms", digits=1, better="lower"),
     Metric("server_cpu_share", "server CPU", "", digits=2),
     Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "sink CPU", "", digits=2),

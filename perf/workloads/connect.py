@@ -26,8 +26,10 @@ WARM_UP_SECONDS = 1
 PORTS = ("net/ipv4/ip_local_port_range", "1024 65535")
 REUSE = ("net/ipv4/tcp_tw_reuse", "1")
 METRICS = (
-    Metric("cpu_us_per_request", "CPU per connection", "µs", ratio=True),
-    Metric("requests_per_second", "connections/s", "", digits=0),
+    Metric(
+        "cpu_us_per_request", "CPU per connection", "µs", ratio=True, better="lower"
+    ),
+    Metric("requests_per_second", "connections/s", "", digits=0, better="higher"),
     Metric("server_cpu_share", "server CPU", "", digits=2),
     Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "wrk CPU", "", digits=2),

@@ -31,10 +31,10 @@ SIZE_BYTES_MIN, SIZE_BYTES_MAX = corpus.KIB, 16 * corpus.MIB
 PARETO_SHAPE = 0.4
 SEED = 1
 METRICS = (
-    Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True),
-    Metric("cpu_us_per_request", "CPU per request", "µs", digits=1),
-    Metric("requests_per_second", "requests/s", "", digits=0),
-    Metric("gb_per_second", "GB/s", "", digits=2),
+    Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True, better="lower"),
+    Metric("cpu_us_per_request", "CPU per request", "µs", digits=1, better="lower"),
+    Metric("requests_per_second", "requests/s", "", digits=0, better="higher"),
+    Metric("gb_per_second", "GB/s", "", digits=2, better="higher"),
     Metric("server_cpu_share", "server CPU", "", digits=2),
     Metric("server_core_share", "its core", "", digits=2),
     Metric("load_cpu_share", "sink CPU", "", digits=2),

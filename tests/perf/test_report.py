@@ -8,10 +8,10 @@ from perf import report, terminal
 from perf.load.sink import SinkRun
 from perf.machine import cpu_model
 from perf.record import Failure, Record
-from perf.results import Result
+from perf.results import Result, Sample
 from perf.stats import Spread
 from perf.workloads import limit
-from tests.perf.samples import MACHINE, measured
+from tests.perf.samples import COST, MACHINE, measured
 
 
 def result() -> Result:

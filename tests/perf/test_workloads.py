@@ -13,8 +13,7 @@ from perf.load import cache
 from perf.results import Result, Sample
 from perf.servers import KINDS, Kind
 from perf.workloads import cold, mixed
-
-from .test_report import COST, MACHINE
+from tests.perf.samples import COST, MACHINE
 
 
 def bench(folder: Path, *names: str, rounds: int = 2) -> Bench:
