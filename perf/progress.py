@@ -62,7 +62,8 @@ def bar(console: Console) -> Progress:
         TextColumn(
             "{task.description}",
             markup=False,
-            table_column=Column(no_wrap=True, overflow="ellipsis"),
+            # It takes what the others leave, or it would push them out.
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
         ),
     ]
     # Few refreshes: the bar must not take CPU from what is measured.
@@ -71,7 +72,7 @@ def bar(console: Console) -> Progress:
         console=console,
         refresh_per_second=1,
         speed_estimate_period=ESTIMATE_SECONDS,
-        expand=False,
+        expand=True,
     )
 
 

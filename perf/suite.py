@@ -158,7 +158,9 @@ def display(total: int) -> Iterator[Show]:
 
         def show(index: int, name: str) -> Steps:
             progress.update(whole, completed=index)
-            progress.reset(part, total=None, title=name, description="")
+            progress.reset(
+                part, total=None, title=name, description="", visible=bool(name)
+            )
             return lambda done, of, text: progress.update(
                 part, completed=done, total=of, description=text
             )
@@ -205,7 +207,9 @@ def reason(code: int, log: str) -> str:
     """The error of a workload in one line."""
     _, found, message = log.rpartition(ERROR_PREFIX)
     if not found:
-        message = log.strip().rpartition("\n")[2]
+        # A traceback's last line, or what the command line says in a frame.
+        said = [line for line in log.splitlines() if any(map(str.isalnum, line))]
+        message = said[-1].strip("│ ") if said else ""
     words = " ".join(message.split())[:REASON_CHARACTERS_MAX]
     if code < 0:
         return f"ended by {signal.Signals(-code).name} {words}".strip()

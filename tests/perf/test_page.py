@@ -250,6 +250,12 @@ def test_any_finite_figure_can_be_drawn(kind: str, values: tuple[float, ...]) ->
     assert all(abs(float(number)) < 1e6 for number in coordinates)
 
 
+def test_a_name_with_a_dollar_is_no_formula() -> None:
+    row = Row("$a_b$", "$1", "peer", [Mark("", Spread(1.0, 1.0, 1.0), [1.0])])
+    drawn = plots.draw(Panel("figures", "title", "", [row]), "name", "title")
+    assert ">$a_b$</text>" in drawn
+
+
 def test_a_drawing_stays_small_whatever_the_number_of_rounds() -> None:
     many = [1.0 + number / 1e5 for number in range(10_000)]
     row = Row("row", "text", "subject", [Mark("", Spread(1.0, 1.05, 1.1), many)])
