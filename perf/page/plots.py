@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from perf.page import svg
-from perf.page.panels import Mark, Panel, Role, Row
+from perf.page.panels import Kind, Mark, Panel, Role, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,12 @@ COLOURS: dict[Role, str] = {
     "better": svg.BETTER,
     "worse": svg.WORSE,
     "same": svg.PEER,
+}
+ALWAYS_SHOWN: dict[Kind, Sequence[float]] = {
+    "figures": [0.0],
+    "ratios": [1.0],
+    "changes": [-5.0, 5.0],  # percent: or a change of nothing would look like one
+    "quantiles": [],
 }
 MARKERS = "oD^sv"
 MARKER_SIGNS = "●◆▲■▼"
@@ -119,9 +125,7 @@ def extent(panel: Panel) -> tuple[float, float]:
     """The lowest and highest value that must be visible, never equal."""
     spreads = [mark.spread for row in panel.rows for mark in row.marks]
     values = [v for s in spreads for v in (s.minimum, s.maximum)]
-    values += {"figures": [0.0], "ratios": [1.0], "changes": [0.0], "quantiles": []}[
-        panel.kind
-    ]
+    values += ALWAYS_SHOWN[panel.kind]
     low, high = min(values), max(values)
     if low == high:
         return (

@@ -20,8 +20,8 @@ def test_all_is_every_workload_once() -> None:
 
 
 def test_an_unknown_workload_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(PerfError, match="suite: 'smal' is none of all, small, large"):
-        suite.chosen("small,smal")
+    with pytest.raises(PerfError, match="suite: 'tiny' is none of all, small, large"):
+        suite.chosen("small,tiny")
 
 
 def test_what_was_asked_for_wins_over_quick() -> None:
