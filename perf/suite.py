@@ -34,6 +34,9 @@ ERROR_PREFIX = "perf: error: "
 QUICK: Mapping[str, Mapping[str, str]] = {
     "small": {"rounds": "3", "seconds": "1"},
     "large": {"rounds": "3", "seconds": "1"},
+    "connect": {"rounds": "3", "seconds": "1"},
+    "mixed": {"rounds": "3", "seconds": "1"},
+    "cold": {"rounds": "3", "seconds": "1"},
     "limit": {"limits": "10,100", "connections": "1,16", "seconds": "5"},
     "idle": {"connections": "1000"},
     "latency": {"rounds": "3", "seconds": "1"},

@@ -87,7 +87,7 @@ def require_libraries() -> None:
         if find_spec(name) is None:
             raise PerfError(
                 f"--html needs {name}, which is not installed: use ./dev bench, or "
-                "pip install -c constraints.txt -e '.[bench]'"
+                "pip install -c constraints.txt -e '.[report]'"
             )
 
 
