@@ -29,10 +29,10 @@ Outcome = Literal["better", "worse", "same"]
 MARGIN = 0.025
 """Of the median to each side: code that moved in memory can do as much by itself."""
 MARGIN_FEW_ROUNDS = 0.10
-"""With one or two rounds on a side, whose range says nothing."""
+"""With few rounds on a side: three are apart from three by chance once in 20 times."""
 MARGIN_ABSOLUTE = 0.15
 """Without common peers: a shared machine's speed moves by a fifth within hours."""
-FEW_ROUNDS = 2
+FEW_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def workload(old: Result, new: Result) -> Comparison:
     cases = [case for case in new.cases() if case in old.cases()]
     if not cases:
         raise PerfError(
-            f"{new.workload}: no case in common: {'; '.join(old.cases())} in the old "
-            f"file, {'; '.join(new.cases())} now"
+            f"{new.workload}: no case in common: {_names(old)} in the old file, "
+            f"{_names(new)} now"
         )
     found = Comparison(new.workload, new.subject, warnings=circumstances(old, new))
     for case in cases:
@@ -175,6 +175,11 @@ def workload(old: Result, new: Result) -> Comparison:
             f"margin of {MARGIN_ABSOLUTE:.0%} on both sides"
         )
     return found
+
+
+def _names(result: Result) -> str:
+    first, *others = result.cases()
+    return f"{first!r} and {len(others)} more" if others else repr(first)
 
 
 def _change(old: Result, new: Result, case: str, metric: Metric) -> Change | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
 
-from perf import record, terminal, workloads
+from perf import corpus, record, terminal, workloads
 from perf.cli import app, console, servers
 from perf.errors import PerfError
 from perf.output import Outputs, finish, prepare
@@ -33,7 +33,12 @@ REASON_CHARACTERS_MAX = 500
 ERROR_PREFIX = "perf: error: "
 QUICK: Mapping[str, Mapping[str, str]] = {
     "small": {"rounds": "3", "seconds": "1"},
-    "large": {"rounds": "3", "seconds": "1"},
+    "large": {
+        "sizes": str(100 * corpus.MIB),
+        "connections": "1,16",
+        "rounds": "3",
+        "seconds": "1",
+    },
     "connect": {"rounds": "3", "seconds": "1"},
     "mixed": {"rounds": "3", "seconds": "1"},
     "cold": {"rounds": "3", "seconds": "1"},

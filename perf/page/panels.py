@@ -216,7 +216,7 @@ def _change_row(change: Change) -> Row | None:
     if not old.median:
         return None
     percent = signed_percent(change.ratio_percent() or change.percent())
-    label = f"{change.case} · {change.metric.title}"
+    label = f"{change.metric.title} · {change.case}"  # the end may be clipped
     marks = [
         _percent_mark("old", old, old.median),
         _percent_mark("new", new, old.median),

@@ -31,6 +31,8 @@ def run(ours: Rounds, peer: Rounds | None = None, metric: Metric = COST) -> Resu
         ("one round says little", [5.0], [6.0], "same"),
         ("one round says it when it is plain", [5.0], [6.2], "worse"),
         ("two rounds against many", [5.0] * 5, [5.5, 5.5], "same"),
+        ("three rounds are apart by chance, too", [5.0] * 3, [5.5] * 3, "same"),
+        ("five are not, or hardly ever", [5.0] * 5, [5.5] * 5, "worse"),
     ],
 )
 def test_lower_is_better(what: str, old: Rounds, new: Rounds, outcome: str) -> None:
@@ -170,7 +172,9 @@ def test_a_case_or_figure_of_one_side_only_is_named() -> None:
 
 def test_workloads_without_a_common_case_are_refused() -> None:
     other = measured({"penstock": [1.0]}, case="2 KiB")
-    with pytest.raises(PerfError, match="no case in common: 1 KiB in the old file, 2"):
+    with pytest.raises(
+        PerfError, match="no case in common: '1 KiB' in the old file, '2 KiB'"
+    ):
         compare(Record([run([1.0])]), Record([other]))
 
 
