@@ -183,11 +183,6 @@ cdef inline uint64_t conn_userdata(const Conn* c, uint8_t op) noexcept nogil:
     return userdata_pack(op, c.slot, c.generation)
 
 
-cdef inline uint64_t file_userdata(const void* file, uint8_t op) noexcept nogil:
-    """Pointers of user space fit in 56 bits on x86-64 and arm64."""
-    return (<uint64_t>op << 56) | (<uint64_t><size_t>file & ((<uint64_t>1 << 56) - 1))
-
-
 cdef inline Conn* engine_conn(
     Engine* e, uint32_t slot, uint32_t generation
 ) noexcept nogil:

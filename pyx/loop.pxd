@@ -35,7 +35,7 @@ from transmit cimport (
     on_poll, on_send, on_send_zc, on_splice, transmit_call_waiting,
 )
 from userdata cimport (
-    userdata_generation, userdata_op, userdata_pack, userdata_slot,
+    userdata_generation, userdata_op, userdata_pack, userdata_pointer, userdata_slot,
 )
 from wheel cimport wheel_next_ns
 from zerocopy cimport ZeroCopy, zerocopy_end
@@ -81,10 +81,6 @@ cdef inline void on_mailbox(Engine* e, uint32_t flags) noexcept nogil:
         on_letter(e, &letter)
     if mailbox_lost(&e.inbox):
         gate_retime_all(e)  # of what a full box drops, only this can be many
-
-
-cdef inline void* userdata_pointer(uint64_t data) noexcept nogil:
-    return <void*><size_t>(data & ((<uint64_t>1 << 56) - 1))
 
 
 cdef inline void dispatch_conn(

@@ -6,9 +6,10 @@ from c_file cimport (
     O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_PATH, O_RDONLY, open_how, penstock_openat2,
 )
 from c_uring cimport *
-from engine cimport OP_OPEN, Engine, file_userdata
+from engine cimport OP_OPEN, Engine
 from filecache cimport File, file_ref
 from ring cimport ring_counted_sqe
+from userdata cimport userdata_of_pointer
 
 
 cdef inline void how_to_open(open_how* how, bint probe, bint cached) noexcept nogil:
@@ -29,7 +30,7 @@ cdef inline void open_async(
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
     how_to_open(&f.how, probe, False)
     io_uring_prep_openat2(sqe, e.root_fd, name, &f.how)
-    io_uring_sqe_set_data64(sqe, file_userdata(f, OP_OPEN))
+    io_uring_sqe_set_data64(sqe, userdata_of_pointer(f, OP_OPEN))
     file_ref(f)
     e.files.filling += 1
 

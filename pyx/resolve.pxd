@@ -27,7 +27,7 @@ from c_socket cimport iovec
 from c_uring cimport *
 from conn cimport Conn
 from encodings cimport ENCODING_IDENTITY, encoding_name, encoding_suffix
-from engine cimport OP_READ, Engine, engine_run_soon, file_userdata
+from engine cimport OP_READ, Engine, engine_run_soon
 from filecache cimport (
     FILE_DIRECTORY, FILE_FAILED, FILE_FILLING, FILE_READY, FILE_REGULAR, File,
     file_new, file_ref, file_unref, filecache_charge, filecache_find,
@@ -44,6 +44,7 @@ from sidecars cimport (
     sidecars_find, sidecars_go_on, sidecars_same, sidecars_wanted,
 )
 from strategy cimport STRATEGY_MEMORY, strategy_of_file
+from userdata cimport userdata_of_pointer
 from writer cimport (
     Writer, writer_count, writer_hex, writer_init, writer_string, writer_text,
 )
@@ -169,7 +170,7 @@ cdef inline void file_read_async(Engine* e, File* f) noexcept nogil:
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
     io_uring_prep_read(
         sqe, f.fd, &f.image.bytes[f.image.head_n], <unsigned int>f.image.body_n, 0)
-    io_uring_sqe_set_data64(sqe, file_userdata(f, OP_READ))
+    io_uring_sqe_set_data64(sqe, userdata_of_pointer(f, OP_READ))
     file_ref(f)
     e.files.filling += 1
 

@@ -137,7 +137,7 @@ cdef inline void respond_planned(
     t.strategy = f.strategy
     if f.image == NULL:
         respond_copy_short(t, &p.text)
-    if f.image != NULL:
+    else:
         f.image.refs += 1
         t.image = f.image
 

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
 from c_file cimport S_ISREG, close, fstat, penstock_mtime_s, stat_t
+from c_time cimport NS_PER_S
 from encodings cimport encoding_suffix, encodings_end
 from engine cimport Engine
 from filecache cimport FILE_REGULAR, File
@@ -24,12 +25,6 @@ cdef enum Sidecar:
     SIDECAR_NONE
     SIDECAR_STALE
     SIDECAR_FRESH
-
-cdef extern from *:
-    """
-    #define NS_PER_S INT64_C(1000000000)
-    """
-    const int64_t NS_PER_S
 
 
 cdef inline bint sidecars_wanted(const Engine* e, const File* f) noexcept nogil:

@@ -53,7 +53,6 @@ cdef struct Transfer:
     bint close_after       # the connection ends with it
     bint peer_done         # and the peer said that it sends no more
     uint8_t strategy       # of the spans in the file (strategy.pxd)
-    bint whole_piece       # the piece under way is as long as one may be
     bint corked            # TCP_CORK is set on the socket (sockmode.pxd)
     int pipe               # index in the pool while a fill is in flight, or -1
     msghdr message
@@ -74,7 +73,7 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.status = 0
     t.state = TRANSFER_READY
     t.first_byte_seen = t.close_after = t.peer_done = False
-    t.whole_piece = t.corked = False
+    t.corked = False
     t.strategy = 0
     t.pipe = -1
 

@@ -11,7 +11,9 @@ from libc.errno cimport EAGAIN, EINTR, ENOBUFS
 from libc.stdint cimport int64_t, uint32_t
 
 from c_file cimport SPLICE_F_MOVE
-from c_socket cimport MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, send, sendmsg
+from c_socket cimport (
+    MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, POLLOUT, send, sendmsg,
+)
 from c_uring cimport *
 from closing cimport conn_close, conn_release, transfer_end
 from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn
@@ -42,10 +44,6 @@ from zerocopy cimport (
     ZeroCopy, zerocopy_begin, zerocopy_end, zerocopy_is_refused, zerocopy_userdata,
     zerocopy_wanted,
 )
-
-cdef extern from "<poll.h>" nogil:
-    enum:
-        POLLOUT
 
 cdef extern from *:
     """
@@ -171,28 +169,21 @@ cdef inline void transmit_cold(
     t.ahead_until = s.offset + t.span_done + n
 
 
-cdef inline int64_t transmit_piece(
-    Engine* e, Conn* c, Transfer* t, int64_t offset, int64_t left
+cdef inline int64_t transmit_most(
+    Engine* e, Conn* c, Transfer* t, int64_t offset
 ) noexcept nogil:
-    """How much is offered at once."""
+    """How much is offered at once, if there is so much."""
     cdef int64_t most
-    cdef int64_t n
     if t.strategy == STRATEGY_COPY:
-        most = min(t.window_bytes, COPY_BYTES)
-    else:
-        # A pipe carries whole pages: where the range begins inside one, the last would
-        # be left over, and every later piece would be cut in two.
-        most = min(
-            t.window_bytes, e.pipes.scratch.bytes - (offset & (PAGE_BYTES - 1)))
-        if engine_is_shared(e):
-            most = min(most, SHARED_MOVE_BYTES)
-        elif e.advanced > 1 and sockmode_paces(c):
-            most = min(most, PACED_PIECE_BYTES)
-    n = min(most, min(t.granted_bytes, left))
-    if t.granted_bytes - n < most // 4 and n == most:
-        gate_trim(e, t, n)  # a scrap of a grant is not worth a piece of its own
-    t.whole_piece = n == most
-    return n
+        return min(t.window_bytes, COPY_BYTES)
+    # A pipe carries whole pages: where the range begins inside one, the last would be
+    # left over, and every later piece would be cut in two.
+    most = min(t.window_bytes, e.pipes.scratch.bytes - (offset & (PAGE_BYTES - 1)))
+    if engine_is_shared(e):
+        return min(most, SHARED_MOVE_BYTES)
+    if e.advanced > 1 and sockmode_paces(c):
+        return min(most, PACED_PIECE_BYTES)
+    return most
 
 
 cdef inline void transmit_copy(
@@ -209,11 +200,14 @@ cdef inline void transmit_copy(
 cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef Span* s = &t.spans[t.span]
     cdef int64_t offset = s.offset + t.span_done
-    cdef int64_t n = transmit_piece(e, c, t, offset, s.n - t.span_done)
+    cdef int64_t most = transmit_most(e, c, t, offset)
+    cdef int64_t n = min(most, min(t.granted_bytes, s.n - t.span_done))
+    if t.granted_bytes - n < most // 4 and n == most:
+        gate_trim(e, t, n)  # a scrap of a grant is not worth a piece of its own
     if t.strategy == STRATEGY_COPY:
         transmit_copy(e, c, t, offset, n)
     elif pagecache_has(e, t, offset, n):
-        if t.whole_piece:
+        if n == most:
             sockmode_cork(c, t, True)
         transmit_hot(e, c, t, n)
     else:

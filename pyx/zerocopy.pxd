@@ -10,11 +10,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from c_uring cimport *
 from conn cimport Conn
-from engine cimport OP_SEND_ZC, Engine, file_userdata
+from engine cimport OP_SEND_ZC, Engine
 from image cimport Image, image_unref
 from pool cimport pool_give, pool_take
 from strategy cimport TRANSMIT_ZEROCOPY, ZEROCOPY_MIN_BYTES
 from transfer cimport Transfer
+from userdata cimport userdata_of_pointer
 
 
 cdef struct ZeroCopy:
@@ -48,7 +49,7 @@ cdef inline ZeroCopy* zerocopy_begin(
 
 
 cdef inline uint64_t zerocopy_userdata(const ZeroCopy* z) noexcept nogil:
-    return file_userdata(z, OP_SEND_ZC)
+    return userdata_of_pointer(z, OP_SEND_ZC)
 
 
 cdef inline void zerocopy_end(Engine* e, ZeroCopy* z) noexcept nogil:
