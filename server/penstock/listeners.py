@@ -15,7 +15,6 @@ from penstock.errors import PenstockError
 from penstock.sockets import BACKLOG_DEFAULT, SYSTEM_CONGESTION, SocketOptions
 
 _SO_BUSY_POLL = 46  # <asm-generic/socket.h>; Python has no name for it
-_TCP_NOTSENT_LOWAT = 25  # <linux/tcp.h>
 _SYSCTL = Path("/proc/sys/net/ipv4")
 _REMEDIES = {
     errno.EADDRINUSE: "the port is in use: stop its server or choose another port",
@@ -87,7 +86,7 @@ def _listen(address: Address, how: SocketOptions, undo: ExitStack) -> socket.soc
         _set_congestion(listener, how.congestion)
     if how.notsent_lowat_bytes:
         listener.setsockopt(
-            socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, how.notsent_lowat_bytes
+            socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, how.notsent_lowat_bytes
         )
     if how.busy_poll_ns:
         _set_busy_poll(listener, how.busy_poll_ns)

@@ -11,7 +11,6 @@ from penstock.listeners import congestion_controls, open_listeners, open_single
 from penstock.sockets import SocketOptions
 
 ANY_PORT = parse_address("127.0.0.1:0")
-TCP_NOTSENT_LOWAT = 25
 
 
 def options(**keys: object) -> SocketOptions:
@@ -137,7 +136,7 @@ def test_each_address_gets_its_own_options_and_its_connections_inherit_them() ->
                 with accepted:
                     tcp = socket.IPPROTO_TCP
                     assert bool(accepted.getsockopt(tcp, socket.TCP_NODELAY)) == nodelay
-                    found = accepted.getsockopt(tcp, TCP_NOTSENT_LOWAT)
+                    found = accepted.getsockopt(tcp, socket.TCP_NOTSENT_LOWAT)
                     assert lowat is None or found == lowat
     finally:
         close(sockets)
