@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
 from perf import corpus, machine
 from perf.cpu import CpuMeter, core_times
@@ -14,6 +15,8 @@ from perf.servers import Kind, Running, Setup
 
 BUSY_SHARE = 0.95
 """From this share of a core on, a side counts as out of CPU."""
+
+Row = TypeVar("Row")
 
 Turn = Callable[[Kind, str, int], Sample]
 """Measures one server in one case; the number is the round's."""
@@ -77,21 +80,22 @@ class Bench:
 
     def turns(self, cases: Sequence[str]) -> Iterator[tuple[int, str, Kind]]:
         """Round, case, server; the servers alternate, so that all share the noise."""
-        for number in range(self.rounds):
-            for case in cases:
-                for kind in self.kinds:
-                    self.advance(0, f"round {number + 1}, {case}, {kind.name}")
-                    yield number, case, kind
-                    self.advance(1, "")
+        kinds = dict.fromkeys(cases, self.kinds)
+        return self._in_turn(kinds, lambda kind: kind.name)
 
     def rows_in_turn(
         self, cases: Mapping[str, Sequence[str]]
     ) -> Iterator[tuple[int, str, str]]:
         """As ``turns``, for what is no server: round, case, row of that case."""
+        return self._in_turn(cases, str)
+
+    def _in_turn(
+        self, cases: Mapping[str, Sequence[Row]], name: Callable[[Row], str]
+    ) -> Iterator[tuple[int, str, Row]]:
         for number in range(self.rounds):
             for case, rows in cases.items():
                 for row in rows:
-                    self.advance(0, f"round {number + 1}, {case}, {row}")
+                    self.advance(0, f"round {number + 1}, {case}, {name(row)}")
                     yield number, case, row
                     self.advance(1, "")
 

@@ -52,6 +52,13 @@ cdef extern from * nogil:
     void io_uring_cqe_seen(io_uring* ring, io_uring_cqe* cqe)
 
 
+cdef int64_t synced(int fd, int64_t calls, bint sync) noexcept nogil:
+    """``calls`` and what flushes them, or -1."""
+    if not sync:
+        return calls
+    return -1 if fdatasync(fd) < 0 else calls + 1
+
+
 cdef int64_t write_all(
     int fd, const unsigned char* data, size_t n, size_t block, bint sync
 ) noexcept nogil:
@@ -65,11 +72,7 @@ cdef int64_t write_all(
             return -1
         done += <size_t>wrote
         calls += 1
-    if sync:
-        if fdatasync(fd) < 0:
-            return -1
-        calls += 1
-    return calls
+    return synced(fd, calls, sync)
 
 
 cdef int64_t splice_all(int source, int to, size_t n, bint sync) noexcept nogil:
@@ -83,11 +86,7 @@ cdef int64_t splice_all(int source, int to, size_t n, bint sync) noexcept nogil:
             return -1
         done += <size_t>moved
         calls += 1
-    if sync:
-        if fdatasync(to) < 0:
-            return -1
-        calls += 1
-    return calls
+    return synced(to, calls, sync)
 
 
 cdef void prepare_submission(

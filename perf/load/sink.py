@@ -4,22 +4,18 @@ A client that copies gigabytes to user space runs out of CPU before the server
 does. With MSG_TRUNC the kernel frees the received pages without copying them
 (tcp(7)), so one core here outruns one core there.
 
-The sink runs in a process of its own (``python -m perf.load.sink``, order on
-stdin, result on stdout, both JSON), so that the harness' own work is not in its way.
+The sink runs as a program of its own, see ``perf.load.apart``.
 """
 
-import json
 import selectors
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from perf.cpu import pinned
 from perf.errors import PerfError
+from perf.load import apart
 from perf.load.http import Body, get, split_head
 
 READ_BYTES = 1 << 20
@@ -207,41 +203,9 @@ def run(order: SinkOrder, cpus: set[int]) -> SinkRun:
     Raises:
         PerfError: the sink failed; with its reason.
     """
-    with pinned(cpus):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "perf.load.sink"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-            start_new_session=True,
-        )
-    try:
-        output, errors = process.communicate(
-            json.dumps(asdict(order)), timeout=order.seconds + _GRACE_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        raise PerfError(f"not done {_GRACE_SECONDS:g} s after its time") from None
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    if process.returncode != 0:
-        raise PerfError(f"the sink failed: {errors.strip()}")
-    return SinkRun(**json.loads(output))
-
-
-def main() -> int:
-    order = SinkOrder(**json.load(sys.stdin))
-    try:
-        result = drain(order)
-    except (PerfError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    json.dump(asdict(result), sys.stdout)
-    return 0
+    seconds = order.seconds + _GRACE_SECONDS
+    return SinkRun(**apart.run("perf.load.sink", asdict(order), cpus, seconds))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(apart.answer(lambda order: asdict(drain(SinkOrder(**order)))))

@@ -21,6 +21,7 @@ from perf import corpus
 from perf.bench import Bench, Usage, measured
 from perf.cli import StoredCommon, app, execute, numbers
 from perf.load import cache, sink
+from perf.loaded import Interval
 from perf.results import Metric, Result, Sample
 from perf.servers import Kind, Running, running
 
@@ -143,22 +144,14 @@ def _turn(bench: Bench, kind: Kind, case: Case) -> Sample:
         server_core_share=fmean(u.server_core_share for u in passes.usages),
         core_idle_share=fmean(u.core_idle_share for u in passes.usages),
     )
-    load_share = passes.load_cpu_ns / passes.load_wall_ns
-    return Sample(
-        server=kind.name,
-        case=case.title,
-        round=case.round,
-        values={
-            "cpu_ms_per_gb": passes.cpu_ns / 1e6 / gigabytes,
-            "gb_per_second": gigabytes / passes.seconds,
-            "first_byte_ms": median(passes.first_byte_ns) / 1e6,
-            "first_byte_max_ms": max(passes.first_byte_ns) / 1e6,
-            "server_cpu_share": usage.server_share,
-            "server_core_share": usage.server_core_share,
-            "load_cpu_share": load_share,
-        },
-        limited_by=usage.limited_by(load_share),
-    )
+    interval = Interval(usage, passes.load_cpu_ns / passes.load_wall_ns)
+    values = {
+        "cpu_ms_per_gb": passes.cpu_ns / 1e6 / gigabytes,
+        "gb_per_second": gigabytes / passes.seconds,
+        "first_byte_ms": median(passes.first_byte_ns) / 1e6,
+        "first_byte_max_ms": max(passes.first_byte_ns) / 1e6,
+    }
+    return interval.sample(kind.name, case.title, case.round, values)
 
 
 def _pass(bench: Bench, server: Running, case: Case, passes: _Passes) -> None:

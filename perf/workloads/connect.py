@@ -13,8 +13,8 @@ settings are left alone; where there is no namespace, its ports have to do.
 
 from dataclasses import replace
 
-from perf import corpus, namespace
-from perf.bench import Bench, measured
+from perf import corpus, loaded, namespace
+from perf.bench import Bench
 from perf.cli import Common, app, execute, numbers
 from perf.load import hold, wrk
 from perf.results import Metric, Result, Sample
@@ -97,20 +97,9 @@ def _turn(bench: Bench, kind: Kind, case: str, number: int, count: int) -> Sampl
     setup = replace(bench.setup(), connections=max(1024, 2 * count))
     with running(kind, setup, path) as server:
         load = wrk.Load(server.url(path), count, bench.load_cpu, keep_alive=False)
-        wrk.run(load, WARM_UP_SECONDS)
-        with measured(server, bench) as usage:
-            done = wrk.run(load, bench.seconds)
-    load_share = done.cpu_ns / 1e9 / done.seconds
-    return Sample(
-        server=kind.name,
-        case=case,
-        round=number,
-        values={
-            "cpu_us_per_request": usage.cpu_ns / 1e3 / done.requests,
-            "requests_per_second": done.requests / done.seconds,
-            "server_cpu_share": usage.server_share,
-            "server_core_share": usage.server_core_share,
-            "load_cpu_share": load_share,
-        },
-        limited_by=usage.limited_by(load_share),
-    )
+        done, interval = loaded.by_wrk(bench, server, load, WARM_UP_SECONDS)
+    values = {
+        "cpu_us_per_request": interval.usage.cpu_ns / 1e3 / done.requests,
+        "requests_per_second": done.requests / done.seconds,
+    }
+    return interval.sample(kind.name, case, number, values)

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from cyclopts import Parameter
 
-from perf import corpus, namespace
-from perf.bench import Bench, measured
+from perf import corpus, loaded, namespace
+from perf.bench import Bench
 from perf.cli import Common, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import hold, sink
@@ -117,28 +117,13 @@ def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
     with running(kind, setup, path) as server:
         congestion = _congestion_in_force(server, path, case.congestion)
         order = sink.SinkOrder(server.port, [path], case.connections, WARM_UP_SECONDS)
-        sink.run(order, {bench.load_cpu})
-        with measured(server, bench) as usage:
-            done = sink.run(
-                replace(order, seconds=float(bench.seconds)), {bench.load_cpu}
-            )
+        done, interval = loaded.by_sink(bench, server, order)
     gigabytes = done.body_bytes / 1e9
-    load_share = done.cpu_ns / done.wall_ns
-    usage.server_share = usage.cpu_ns / 1e9 / done.seconds / len(bench.server_cpus)
-    return Sample(
-        server=kind.name,
-        case=case.title(),
-        round=number,
-        values={
-            "cpu_ms_per_gb": usage.cpu_ns / 1e6 / gigabytes,
-            "gb_per_second": gigabytes / done.seconds,
-            "server_cpu_share": usage.server_share,
-            "server_core_share": usage.server_core_share,
-            "load_cpu_share": load_share,
-        },
-        limited_by=usage.limited_by(load_share),
-        congestion=congestion,
-    )
+    values = {
+        "cpu_ms_per_gb": interval.usage.cpu_ns / 1e6 / gigabytes,
+        "gb_per_second": gigabytes / done.seconds,
+    }
+    return interval.sample(kind.name, case.title(), number, values, congestion)
 
 
 def _congestion_in_force(server: Running, path: str, wanted: str) -> str:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from perf import corpus
-from perf.bench import Bench, measured
+from perf import corpus, loaded
+from perf.bench import Bench
 from perf.cli import StoredCommon, app, execute, numbers
 from perf.load import sink
 from perf.results import Metric, Result, Sample
@@ -142,26 +142,12 @@ def _turn(
     paths = work.paths
     with running(kind, setup, paths[0]) as server:
         order = sink.SinkOrder(server.port, paths, connections, seconds=0.0)
-        sink.run(order, {bench.load_cpu})
-        with measured(server, bench) as usage:
-            done = sink.run(
-                replace(order, seconds=float(bench.seconds)), {bench.load_cpu}
-            )
+        done, interval = loaded.by_sink(bench, server, order)
     gigabytes = done.body_bytes / 1e9
-    load_share = done.cpu_ns / done.wall_ns
-    usage.server_share = usage.cpu_ns / 1e9 / done.seconds / len(bench.server_cpus)
-    return Sample(
-        server=kind.name,
-        case=case,
-        round=number,
-        values={
-            "cpu_ms_per_gb": usage.cpu_ns / 1e6 / gigabytes,
-            "cpu_us_per_request": usage.cpu_ns / 1e3 / done.responses,
-            "requests_per_second": done.responses / done.seconds,
-            "gb_per_second": gigabytes / done.seconds,
-            "server_cpu_share": usage.server_share,
-            "server_core_share": usage.server_core_share,
-            "load_cpu_share": load_share,
-        },
-        limited_by=usage.limited_by(load_share),
-    )
+    values = {
+        "cpu_ms_per_gb": interval.usage.cpu_ns / 1e6 / gigabytes,
+        "cpu_us_per_request": interval.usage.cpu_ns / 1e3 / done.responses,
+        "requests_per_second": done.responses / done.seconds,
+        "gb_per_second": gigabytes / done.seconds,
+    }
+    return interval.sample(kind.name, case, number, values)

@@ -7,8 +7,8 @@ all connections. CPU per request covers exactly wrk's measured run.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from perf import corpus
-from perf.bench import Bench, measured
+from perf import corpus, loaded
+from perf.bench import Bench
 from perf.cli import Common, app, execute, numbers
 from perf.load import hold, wrk
 from perf.results import Metric, Result, Sample
@@ -84,20 +84,9 @@ def _turn(
     )
     with running(kind, setup, path) as server:
         load = wrk.Load(server.url(path), connections, bench.load_cpu)
-        wrk.run(load, WARM_UP_SECONDS)
-        with measured(server, bench) as usage:
-            done = wrk.run(load, bench.seconds)
-    load_share = done.cpu_ns / 1e9 / done.seconds
-    return Sample(
-        server=kind.name,
-        case=case,
-        round=number,
-        values={
-            "cpu_us_per_request": usage.cpu_ns / 1e3 / done.requests,
-            "requests_per_second": done.requests / done.seconds,
-            "server_cpu_share": usage.server_share,
-            "server_core_share": usage.server_core_share,
-            "load_cpu_share": load_share,
-        },
-        limited_by=usage.limited_by(load_share),
-    )
+        done, interval = loaded.by_wrk(bench, server, load, WARM_UP_SECONDS)
+    values = {
+        "cpu_us_per_request": interval.usage.cpu_ns / 1e3 / done.requests,
+        "requests_per_second": done.requests / done.seconds,
+    }
+    return interval.sample(kind.name, case, number, values)
