@@ -1,6 +1,6 @@
 """Finish: what follows the last byte of a response."""
 
-from closing cimport conn_close, conn_linger, conn_receive, transfer_end
+from closing cimport conn_linger, conn_receive, transfer_end
 from conn cimport DEADLINE_IDLE, Conn, conn_pending
 from engine cimport (
     ENGINE_DRAINING, Engine, conn_set_deadline, engine_run_soon,
@@ -10,13 +10,8 @@ from sockmode cimport sockmode_cork
 
 cdef inline void conn_response_done(Engine* e, Conn* c) noexcept nogil:
     cdef bint close = c.transfer.close_after
-    cdef bint peer_done = c.transfer.peer_done
     sockmode_cork(c, c.transfer, False)
     transfer_end(e, c)
-    if close and peer_done and not conn_pending(c):
-        # Nothing can come that would turn our end into an RST (RFC 9112 section 9.6).
-        conn_close(e, c)
-        return
     if close or e.state == ENGINE_DRAINING or (c.peer_closed and not conn_pending(c)):
         conn_linger(e, c)
         return

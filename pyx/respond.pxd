@@ -66,7 +66,6 @@ cdef inline void response_start(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     if c.requests:
         e.counters.requests_reused += 1
     c.requests += 1
-    t.peer_done = not c.request.keep_alive and t.status < 400
     engine_drop_request(e, c)
     c.transfer = t
     if t.total_bytes <= BRIEF_BYTES:

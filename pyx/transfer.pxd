@@ -51,7 +51,6 @@ cdef struct Transfer:
     uint8_t state
     bint first_byte_seen
     bint close_after       # the connection ends with it
-    bint peer_done         # and the peer said that it sends no more
     uint8_t strategy       # of the spans in the file (strategy.pxd)
     bint corked            # TCP_CORK is set on the socket (sockmode.pxd)
     int pipe               # index in the pool while a fill is in flight, or -1
@@ -72,7 +71,7 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.client = t.span = t.spans_n = 0
     t.status = 0
     t.state = TRANSFER_READY
-    t.first_byte_seen = t.close_after = t.peer_done = False
+    t.first_byte_seen = t.close_after = False
     t.corked = False
     t.strategy = 0
     t.pipe = -1

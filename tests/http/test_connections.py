@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,25 @@ def test_http_1_0_needs_no_host(server: Server) -> None:
         assert (response.status, response.body) == (200, HELLO)
         assert response["connection"] == "close"
         assert client.closed()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /hello.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        b"GET /hello.txt HTTP/1.0\r\n\r\n",
+    ],
+)
+def test_who_sends_more_after_the_last_request_still_gets_the_whole_response(
+    server: Server, head: bytes
+) -> None:
+    """An immediate close would answer it with an RST, which destroys what was not read
+    yet (RFC 9112 section 9.6)."""
+    for _ in range(20):
+        with server.client() as client:
+            client.send(head)
+            client.send(b"\r\n")  # as some clients of old did
+            time.sleep(0.002)  # the response and our end are on their way
+            client.send(b"GET /never HTTP/1.1\r\n")
+            assert client.read().body == HELLO
+            assert client.closed()
