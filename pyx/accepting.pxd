@@ -7,21 +7,23 @@ from c_atomic cimport atomic_add_i64
 from c_errno cimport ECANCELED
 from c_file cimport close
 from c_socket cimport (
-    AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_NONBLOCK, getpeername, sockaddr, sockaddr_in,
+    AF_INET, AF_INET6, IPPROTO_TCP, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    TCP_DEFER_ACCEPT, getpeername, getsockopt, recv, sockaddr, sockaddr_in,
     sockaddr_in6, sockaddr_storage,
 )
 from c_uring cimport *
 from clients cimport (
     CLIENT_OVERFLOW, clients_at, clients_by_address, key_from_v4, key_from_v6,
 )
-from closing cimport conn_receive
-from conn cimport DEADLINE_HEADER, TIMER_ACCEPT, Conn
+from closing cimport conn_receive_once, conn_release
+from conn cimport CONN_CLOSING, DEADLINE_HEADER, TIMER_ACCEPT, Conn
 from engine cimport (
     ENGINE_SERVING, MAIL_ACCEPT_PAUSED, MAIL_ACCEPT_RESUMED, OP_ACCEPT, OP_NONE, Engine,
     Listener, conn_set_deadline, engine_new_conn, engine_tell,
 )
 from keymap cimport Key
 from limits cimport ACCEPT_BACKOFF_NS
+from receive cimport receive_again, receive_bytes
 from ring cimport ring_sqe
 from slab cimport slab_release
 from userdata cimport userdata_pack
@@ -45,6 +47,20 @@ cdef inline void accept_arm(Engine* e, uint32_t i) noexcept nogil:
     e.standing += 1
 
 
+cdef inline void accept_open(Engine* e) noexcept nogil:
+    """Begin to serve every listener."""
+    cdef uint32_t i
+    cdef int seconds
+    cdef unsigned int n
+    for i in range(e.listeners_n):
+        seconds = 0
+        n = sizeof(seconds)
+        # Void: where the question fails, nothing is deferred.
+        getsockopt(e.listeners[i].fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &n)
+        e.listeners[i].deferred = seconds > 0
+        accept_arm(e, i)
+
+
 cdef inline uint32_t client_of_peer(Engine* e, int fd) noexcept nogil:
     """The row of the peer's address; the shared one if the peer is gone already."""
     cdef sockaddr_storage peer
@@ -62,7 +78,28 @@ cdef inline uint32_t client_of_peer(Engine* e, int fd) noexcept nogil:
     return clients_by_address(e.clients, &key, e.now_ns)
 
 
-cdef inline void accept_one(Engine* e, int fd) noexcept nogil:
+cdef inline void accept_receive(Engine* e, Conn* c, bint deferred) noexcept nogil:
+    """A deferred connection brings its request: read at once, it needs no SQE. Other
+    clients send after their half of the handshake, when this has long been done.
+
+    The copy buffer is free for it, because no response moves a file's bytes before the
+    list of runnable connections is walked (``response_start``)."""
+    cdef ssize_t n = 0
+    if deferred:
+        n = recv(c.fd, e.copy_buffer, e.limits.receive_buffer_bytes, MSG_DONTWAIT)
+    if n <= 0:
+        conn_receive_once(e, c)  # which sees an error or a FIN, too
+        return
+    c.in_flight += 1  # conn_close inside must not recycle the slot
+    receive_bytes(e, c, e.copy_buffer, <size_t>n)
+    c.in_flight -= 1
+    if c.state == CONN_CLOSING:
+        conn_release(e, c)
+    else:
+        receive_again(e, c)
+
+
+cdef inline void accept_one(Engine* e, int fd, bint deferred) noexcept nogil:
     """A slot for the socket. Beyond ``max_connections`` its first request gets 503;
     beyond the slots for that it is closed at once."""
     cdef Conn* c = engine_new_conn(e, fd)
@@ -79,7 +116,7 @@ cdef inline void accept_one(Engine* e, int fd) noexcept nogil:
     atomic_add_i64(&clients_at(e.clients, c.client).connections, 1)
     # The first request must come as quickly as any later one.
     conn_set_deadline(e, c, DEADLINE_HEADER, e.limits.header_timeout_ns)
-    conn_receive(e, c)
+    accept_receive(e, c, deferred)
 
 
 cdef inline void accept_resume(Engine* e, uint32_t i) noexcept nogil:
@@ -113,7 +150,7 @@ cdef inline void on_accept(
         e.standing -= 1
     if res >= 0:
         if e.state == ENGINE_SERVING:
-            accept_one(e, res)
+            accept_one(e, res, listener.deferred)
         else:
             close(res)
     elif res != -ECANCELED:

@@ -27,6 +27,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int getpeername(int fd, sockaddr* addr, unsigned int* n)
     int shutdown(int fd, int how)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
+    ssize_t recv(int fd, void* at, size_t n, int flags)
     ssize_t send(int fd, const void* at, size_t n, int flags)
     int getsockopt(int fd, int level, int name, void* value, unsigned int* n)
     int setsockopt(int fd, int level, int name, const void* value, unsigned int n)
@@ -39,6 +40,7 @@ cdef extern from "<sys/socket.h>" nogil:
         MSG_DONTWAIT
         MSG_MORE
         MSG_NOSIGNAL
+        MSG_TRUNC
         SOCK_CLOEXEC
         SOCK_NONBLOCK
 
@@ -46,6 +48,7 @@ cdef extern from "<netinet/tcp.h>" nogil:
     enum:
         TCP_CONGESTION
         TCP_CORK
+        TCP_DEFER_ACCEPT
 
 cdef extern from "<netinet/in.h>" nogil:
     enum:

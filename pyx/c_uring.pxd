@@ -110,6 +110,8 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_sqe_set_flags(io_uring_sqe* sqe, unsigned int flags)
     void io_uring_prep_multishot_accept(
         io_uring_sqe* sqe, int fd, void* addr, void* addrlen, int flags)
+    void io_uring_prep_recv(
+        io_uring_sqe* sqe, int fd, void* buf, size_t n, int flags)
     void io_uring_prep_recv_multishot(
         io_uring_sqe* sqe, int fd, void* buf, size_t n, int flags)
     void io_uring_prep_send(

@@ -8,11 +8,11 @@ memory.
 from libc.stdint cimport int64_t, uint32_t
 
 from c_atomic cimport atomic_add_i64
-from c_socket cimport SHUT_RDWR, SHUT_WR, shutdown
+from c_socket cimport SHUT_RDWR, shutdown
 from c_uring cimport *
 from clients cimport Client, clients_at
 from conn cimport (
-    CONN_CLOSING, CONN_LINGERING, CONN_OPEN, DEADLINE_LINGER, Conn, conn_drop_pending,
+    CONN_CLOSING, Conn, conn_drop_pending,
 )
 from engine cimport (
     OP_NONE, OP_RECV, Engine, conn_set_deadline, conn_userdata, engine_drop_request,
@@ -38,6 +38,18 @@ cdef inline void conn_receive(Engine* e, Conn* c) noexcept nogil:
         return
     sqe = ring_counted_sqe(&e.ring)
     io_uring_prep_recv_multishot(sqe, c.fd, NULL, 0, 0)
+    io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
+    sqe.buf_group = RECV_GROUP
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_RECV))
+    c.receiving = True
+    c.in_flight += 1
+
+
+cdef inline void conn_receive_once(Engine* e, Conn* c) noexcept nogil:
+    """Arm a RECV for a first request: most connections bring one and end, and need no
+    other poll; ``receive_again`` arms the next."""
+    cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
+    io_uring_prep_recv(sqe, c.fd, NULL, 0, 0)
     io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
     sqe.buf_group = RECV_GROUP
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_RECV))
@@ -127,24 +139,6 @@ cdef inline void conn_close(Engine* e, Conn* c) noexcept nogil:
         if c.in_flight > 1 or not c.receiving:
             conn_cancel_all(e, c)  # a RECV ends by the shutdown alone
     conn_release(e, c)
-
-
-cdef inline void conn_linger(Engine* e, Conn* c) noexcept nogil:
-    """Send our FIN and throw input away until theirs.
-
-    Closing with unread input would turn into an RST that can destroy the response on
-    its way (RFC 9112 section 9.6).
-    """
-    if c.state != CONN_OPEN:
-        return
-    if c.peer_closed or shutdown(c.fd, SHUT_WR) < 0:
-        conn_close(e, c)
-        return
-    c.state = CONN_LINGERING
-    conn_forget_input(e, c)
-    engine_drop_request(e, c)
-    conn_set_deadline(e, c, DEADLINE_LINGER, e.limits.linger_timeout_ns)
-    conn_receive(e, c)
 
 
 cdef inline void conn_pause_receive(Engine* e, Conn* c) noexcept nogil:

@@ -79,6 +79,7 @@ cdef struct Listener:
     int fd
     bint accepting     # the multishot ACCEPT is armed
     bint paused
+    bint deferred      # TCP_DEFER_ACCEPT is set
 
 cdef struct Engine:
     Ring ring

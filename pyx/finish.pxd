@@ -1,10 +1,11 @@
 """Finish: what follows the last byte of a response."""
 
-from closing cimport conn_linger, conn_receive, transfer_end
+from closing cimport conn_receive, transfer_end
 from conn cimport DEADLINE_IDLE, Conn, conn_pending
 from engine cimport (
     ENGINE_DRAINING, Engine, conn_set_deadline, engine_run_soon,
 )
+from lingering cimport conn_linger
 from sockmode cimport sockmode_cork
 
 

@@ -3,7 +3,7 @@
 from libc.errno cimport EAGAIN, EBUSY, EINTR, ETIME
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from accepting cimport accept_arm, accept_close, on_accept
+from accepting cimport accept_close, accept_open, on_accept
 from c_assert cimport ENGINE_ASSERT
 from c_socket cimport POLLIN
 from c_time cimport TIME_NEVER, clock_thread_cpu_ns
@@ -214,7 +214,6 @@ cdef inline int loop_open(Engine* e) noexcept nogil:
 
 cdef inline int loop_run(Engine* e) noexcept nogil:
     """The engine's life in its own thread; 0 when it was stopped, else -errno."""
-    cdef uint32_t i
     cdef int rc = loop_open(e)
     if rc < 0:
         return rc
@@ -223,8 +222,7 @@ cdef inline int loop_run(Engine* e) noexcept nogil:
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0)  # void: only precision
     e.state = ENGINE_SERVING
     mailbox_arm(e)
-    for i in range(e.listeners_n):
-        accept_arm(e, i)
+    accept_open(e)
     engine_tell(e, MAIL_READY, 0)
     while rc == 0 and not drain_complete(e):
         rc = loop_once(e)

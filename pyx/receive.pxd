@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from c_errno cimport ECANCELED
 from c_uring cimport IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE
 from closing cimport (
-    conn_close, conn_linger, conn_pause_receive, conn_receive, conn_release,
+    conn_close, conn_pause_receive, conn_receive, conn_release,
 )
 from conn cimport (
     CONN_CLOSING, CONN_LINGERING, CONN_OPEN, Conn, conn_busy, conn_ends,
@@ -16,6 +16,7 @@ from engine cimport Engine
 from limits cimport LINGER_BYTES_MAX, PENDING_TOTAL_BYTES_MAX
 from recvbufs cimport recvbufs_at, recvbufs_grow, recvbufs_return
 from requests cimport conn_feed
+from transfer cimport transfer_is_brief_end
 
 
 cdef inline void receive_keep(
@@ -109,6 +110,15 @@ cdef inline void receive_stopped(Engine* e, Conn* c, int res) noexcept nogil:
         conn_receive(e, c)
 
 
+cdef inline void receive_again(Engine* e, Conn* c) noexcept nogil:
+    """A RECV ended with data: go on, and notice a peer that leaves. Not for a response
+    that ends the connection and may well be complete at once: see ``transmit_more``."""
+    if c.transfer != NULL and transfer_is_brief_end(c.transfer):
+        return
+    if not conn_should_pause(c):
+        conn_receive(e, c)
+
+
 cdef inline void on_recv(Engine* e, Conn* c, int res, uint32_t flags) noexcept nogil:
     cdef uint16_t bid = <uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT)
     cdef bint ended = not flags & IORING_CQE_F_MORE
@@ -127,5 +137,5 @@ cdef inline void on_recv(Engine* e, Conn* c, int res, uint32_t flags) noexcept n
         receive_stopped(e, c, res)
     elif c.state == CONN_CLOSING:
         conn_release(e, c)
-    elif ended and (c.state == CONN_LINGERING or not conn_busy(c)):
-        conn_receive(e, c)
+    elif ended:
+        receive_again(e, c)

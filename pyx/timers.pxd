@@ -3,12 +3,13 @@
 from accepting cimport accept_resume
 from closing cimport conn_close
 from conn cimport (
-    CONN_CLOSING, DEADLINE_HEADER, DEADLINE_IDLE, DEADLINE_LINGER, DEADLINE_WRITE,
-    TIMER_ACCEPT, TIMER_CONN, TIMER_DRAIN, TIMER_GATE, Conn,
+    CONN_CLOSING, CONN_LINGERING, DEADLINE_HEADER, DEADLINE_IDLE, DEADLINE_LINGER,
+    DEADLINE_WRITE, TIMER_ACCEPT, TIMER_CONN, TIMER_DRAIN, TIMER_GATE, Conn,
 )
 from draining cimport drain_expire
 from engine cimport Engine, conn_set_deadline
 from gate cimport gate_timer
+from lingering cimport linger_look
 from respond cimport respond_status
 from slab cimport slab_at
 from transfer cimport TRANSFER_FILLING, TRANSFER_PARKED, TRANSFER_QUEUED
@@ -36,7 +37,10 @@ cdef inline void timeout_header(Engine* e, Conn* c) noexcept nogil:
 cdef inline void timer_conn(Engine* e, Conn* c) noexcept nogil:
     if c.state == CONN_CLOSING:
         return
-    if c.deadline_ns > e.now_ns:
+    if c.state == CONN_LINGERING and not c.receiving and not c.starved:
+        wheel_arm(&e.wheel, &c.timer, c.deadline_ns)
+        linger_look(e, c)
+    elif c.deadline_ns > e.now_ns:
         wheel_arm(&e.wheel, &c.timer, c.deadline_ns)
     elif c.deadline == DEADLINE_HEADER:
         timeout_header(e, c)

@@ -15,8 +15,8 @@ from c_socket cimport (
     MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, POLLOUT, send, sendmsg,
 )
 from c_uring cimport *
-from closing cimport conn_close, conn_release, transfer_end
-from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn
+from closing cimport conn_close, conn_receive, conn_release, transfer_end
+from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn, conn_ends
 from counters cimport counters_first_byte
 from engine cimport (
     OP_POLL, OP_SEND, OP_SPLICE, Engine, conn_set_deadline, conn_userdata,
@@ -24,7 +24,7 @@ from engine cimport (
 )
 from finish cimport conn_response_done
 from gate cimport gate_pass, gate_return, gate_settle, gate_trim
-from limits cimport COPY_BYTES, INLINE_MOVE_BYTES, SHARED_MOVE_BYTES
+from limits cimport COPY_BYTES, INLINE_MOVE_BYTES, LINGER_BYTES_MAX, SHARED_MOVE_BYTES
 from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
 from pagecache cimport pagecache_has, pagecache_read_ahead
 from pipes cimport (
@@ -250,17 +250,26 @@ cdef inline bint transmit_file_follows(const Transfer* t) noexcept nogil:
         and t.granted_bytes > t.spans[t.span].n - t.span_done)
 
 
+cdef inline void transmit_watch(Engine* e, Conn* c) noexcept nogil:
+    """The end of the connection was thought to be near, and is not: let a RECV notice
+    a peer that leaves meanwhile."""
+    if conn_ends(c) and c.linger_bytes <= LINGER_BYTES_MAX:
+        conn_receive(e, c)
+
+
 cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
     """Take the transfer's next step; it is ready and not complete."""
     cdef Transfer* t = c.transfer
     if t.granted_bytes == 0 and not gate_pass(e, t):
         sockmode_cork(c, t, False)
+        transmit_watch(e, c)
         if t.ahead_until:  # what it had so far came from a disk
             pagecache_read_ahead(e, t, t.spans[t.span].offset + t.span_done)
         return
     if transfer_is_brief_end(t) and t.granted_bytes >= transfer_left(t):
         if transmit_end(e, c, t):
             return
+        transmit_watch(e, c)
     if t.spans[t.span].at != NULL and transmit_file_follows(t):
         transmit_head(e, c, t)
     if t.spans[t.span].at == NULL:

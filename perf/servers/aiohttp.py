@@ -3,7 +3,13 @@
 import sys
 from pathlib import Path
 
-from perf.servers.base import Launch, Setup, package_version, repository_environment
+from perf.servers.base import (
+    Launch,
+    Setup,
+    never_defers,
+    package_version,
+    repository_environment,
+)
 
 ASYNCIO_FROM_BYTES = 64 * 1024
 """From here on asyncio's loop, which has sendfile; below, uvloop, which has not."""
@@ -20,8 +26,7 @@ class Aiohttp:
         return package_version("aiohttp")
 
     def unfit(self, setup: Setup) -> str | None:
-        del setup
-        return None
+        return never_defers(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         del folder

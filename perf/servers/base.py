@@ -40,6 +40,8 @@ class Setup:
     connections: int = 1024  # that must fit at the same time
     body_bytes: int = 1024  # of the files asked for
     files: int = 1  # that are asked for
+    defer_accept: bool | None = None
+    """TCP_DEFER_ACCEPT on the listener (tcp(7)); None: as the server does unasked."""
     clients: Sequence[Client] = ()  # only penstock knows clients
 
 
@@ -67,6 +69,16 @@ class Kind(Protocol):
 
         It must stay in the foreground and listen on 127.0.0.1.
         """
+
+
+def never_defers(setup: Setup) -> str | None:
+    """Why a server that knows no TCP_DEFER_ACCEPT is unfit for ``setup``."""
+    return "it cannot defer accepting" if setup.defer_accept else None
+
+
+def always_defers(setup: Setup) -> str | None:
+    """Why a server that always sets TCP_DEFER_ACCEPT is unfit for ``setup``."""
+    return "it always defers accepting" if setup.defer_accept is False else None
 
 
 @dataclass(frozen=True, slots=True)

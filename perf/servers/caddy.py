@@ -4,7 +4,7 @@ from pathlib import Path
 from string import Template
 
 from perf.errors import PerfError
-from perf.servers.base import Launch, Setup, find_program, first_line
+from perf.servers.base import Launch, Setup, find_program, first_line, never_defers
 
 _CONFIG = Template(
     """\
@@ -45,8 +45,7 @@ class Caddy:
         return first_line([program, "version"]).split()[0].removeprefix("v")
 
     def unfit(self, setup: Setup) -> str | None:
-        del setup
-        return None
+        return never_defers(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = find_program("caddy")

@@ -3,7 +3,13 @@
 import sys
 from pathlib import Path
 
-from perf.servers.base import Launch, Setup, package_version, repository_environment
+from perf.servers.base import (
+    Launch,
+    Setup,
+    never_defers,
+    package_version,
+    repository_environment,
+)
 
 BACKLOG = 16384
 
@@ -21,8 +27,7 @@ class Granian:
         return package_version("granian")
 
     def unfit(self, setup: Setup) -> str | None:
-        del setup
-        return None
+        return never_defers(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         del folder

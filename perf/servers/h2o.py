@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Template
 
 from perf.errors import PerfError
-from perf.servers.base import Launch, Setup, find_program, first_line
+from perf.servers.base import Launch, Setup, always_defers, find_program, first_line
 
 # In seconds. Nothing may be written to a log during the run, and HTTP/2 is not asked
 # for: without the upgrade h2o looks at one header less per request.
@@ -41,8 +41,7 @@ class H2o:
         return None if program is None else first_line([program, "-v"]).split()[-1]
 
     def unfit(self, setup: Setup) -> str | None:
-        del setup
-        return None
+        return always_defers(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = find_program("h2o")

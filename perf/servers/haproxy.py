@@ -36,7 +36,7 @@ defaults
     timeout http-keep-alive 1h
 frontend files
     maxconn $connections
-    bind 127.0.0.1:$port backlog 16384 $shards
+    bind 127.0.0.1:$port backlog 16384$defer $shards
 $answers
     http-request return status 404
 """
@@ -74,6 +74,7 @@ class Haproxy:
         needed = setup.body_bytes + _HEAD_ROOM_BYTES
         return _CONFIG.substitute(
             threads=threads,
+            defer=" defer-accept" if setup.defer_accept else "",
             cpus=" ".join(map(str, setup.cpus)),
             connections=setup.connections + 512,
             files=open_files(2 * setup.connections + 2048),

@@ -33,6 +33,7 @@ Mutex pthread
 LoadModule mpm_worker_module $modules/mod_mpm_worker.so
 LoadModule authz_core_module $modules/mod_authz_core.so
 ListenBacklog 16384
+AcceptFilter http $filter
 StartServers $processes
 ServerLimit $processes
 ThreadLimit $threads
@@ -97,6 +98,8 @@ class Httpd:
             folder=folder,
             port=port,
             modules=modules,
+            # Unasked it defers accepting.
+            filter="none" if setup.defer_accept is False else "data",
             processes=processes,
             threads=THREADS_PER_PROCESS,
             workers=processes * THREADS_PER_PROCESS,

@@ -22,6 +22,7 @@ server.max-worker = $extra_workers
 server.max-fds = $files
 server.max-connections = $connections
 server.listen-backlog = 16384
+server.defer-accept = $defer
 server.max-keep-alive-requests = 65535
 server.max-keep-alive-idle = 3600
 server.max-read-idle = 3600
@@ -62,6 +63,7 @@ class Lighttpd:
             root=setup.root,
             folder=folder,
             port=port,
+            defer=int(bool(setup.defer_accept)),
             # 0 is one process without a supervisor above it.
             extra_workers=len(setup.cpus) if len(setup.cpus) > 1 else 0,
             files=open_files(2 * setup.connections + setup.files + 2048),

@@ -47,7 +47,7 @@ http {
     open_file_cache_valid 3600s;
     open_file_cache_min_uses 1;
     server {
-        listen 127.0.0.1:$port backlog=16384$reuseport;
+        listen 127.0.0.1:$port backlog=16384$reuseport$deferred;
         root $root;
     }
 }
@@ -99,5 +99,6 @@ class Nginx:
             sendfile=sendfile,
             port=port,
             reuseport=" reuseport" if workers > 1 else "",
+            deferred=" deferred" if setup.defer_accept else "",
             root=setup.root,
         )

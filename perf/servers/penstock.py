@@ -41,16 +41,17 @@ class Penstock:
         argv += ["--admin", f"127.0.0.1:{free_port()}"]
         argv += ["--cpus", ",".join(map(str, setup.cpus))]
         path = folder / "penstock.toml"
-        path.write_text(config(setup.clients))
+        path.write_text(config(setup.clients, defer_accept=bool(setup.defer_accept)))
         return Launch([*argv, "--config", str(path)], _environment())
 
 
-def config(clients: Sequence[Client]) -> str:
-    """The TOML file that gives every client its limit; empty without clients.
+def config(clients: Sequence[Client], *, defer_accept: bool = False) -> str:
+    """The TOML file that gives every client its limit; empty where all is as default.
 
     Names must be bare TOML keys. The file holds digests, never a token.
     """
-    return "\n".join(
+    server = "[server]\ndefer_accept = true\n" if defer_accept else ""
+    return server + "\n".join(
         f"[clients.{client.name}]\n"
         f'rate = "{client.rate_bps}"\n'
         f'token_sha256 = ["{hashlib.sha256(client.token.encode()).hexdigest()}"]\n'

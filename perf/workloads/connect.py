@@ -9,13 +9,19 @@ closing to the client. In our own network namespace, for every server alike, cli
 therefore take any port from 1,024 on, and take one from TIME_WAIT again after a second
 (tcp_tw_reuse, ip-sysctl.rst): good for 64,000 connections a second. The machine's own
 settings are left alone; where there is no namespace, its ports have to do.
+
+Some servers let the kernel hand a connection over only with its first request
+(TCP_DEFER_ACCEPT), as an option or always: a wake-up less for each. That is measured as
+a case of its own, so that like is compared with like.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from perf import corpus, loaded, namespace
 from perf.bench import Bench
 from perf.cli import Common, app, execute, numbers
+from perf.errors import PerfError
 from perf.load import hold, wrk
 from perf.results import Metric, Result, Sample
 from perf.servers import Kind, running
@@ -23,6 +29,7 @@ from perf.servers import Kind, running
 NAME = "connect"
 FILE_BYTES = corpus.KIB
 WARM_UP_SECONDS = 1
+ACCEPTS = {"at once": False, "deferred": True}
 PORTS = ("net/ipv4/ip_local_port_range", "1024 65535")
 REUSE = ("net/ipv4/tcp_tw_reuse", "1")
 METRICS = (
@@ -37,33 +44,57 @@ METRICS = (
 
 
 @app.command(name=NAME)
-def command(*, connections: str = "64", common: Common | None = None) -> int:
+def command(
+    *,
+    connections: str = "64",
+    accept: str = "at once,deferred",
+    common: Common | None = None,
+) -> int:
     """A new connection for every request of 1 KiB: CPU and connections per second.
 
     Args:
         connections: How many are open at the same time.
+        accept: When the kernel hands a connection over: "at once", or "deferred" until
+            its request is there (servers that offer it). Several, separated by commas.
     """
     counts = numbers("connections", connections)
+    accepts = [part.strip() for part in accept.split(",")]
+    if unknown := [part for part in accepts if part not in ACCEPTS]:
+        raise PerfError(f"--accept: {unknown[0]!r} is not one of {', '.join(ACCEPTS)}")
+    cases = cases_of(counts, accepts)
     return execute(
         common or Common(),
         NAME,
-        lambda bench: bench.rounds * len(bench.kinds) * len(counts),
-        lambda bench: run(bench, counts),
+        lambda bench: bench.rounds * len(bench.kinds) * len(cases),
+        lambda bench: run(bench, cases),
     )
 
 
-def run(bench: Bench, connections: list[int]) -> Result:
-    """Measure every number of connections at the same time.
+@dataclass(frozen=True, slots=True)
+class Case:
+    connections: int
+    defer_accept: bool
+
+
+def cases_of(connections: Sequence[int], accepts: Sequence[str]) -> dict[str, Case]:
+    """Every number of connections with every way to accept, by their titles."""
+    return {
+        f"{corpus.title(FILE_BYTES)}, {n} at the same time"
+        + (", deferred" if ACCEPTS[how] else ""): Case(n, ACCEPTS[how])
+        for how in accepts
+        for n in connections
+    }
+
+
+def run(bench: Bench, cases: Mapping[str, Case]) -> Result:
+    """Measure every case.
 
     Raises:
         PerfError: penstock did not start, failed a request, or ended.
     """
-    hold.check(max(connections))
+    hold.check(max(case.connections for case in cases.values()))
     result = bench.result(NAME, METRICS, wrk.version() or "wrk absent")
     note = _widen_ports(bench)
-    cases = {
-        f"{corpus.title(FILE_BYTES)}, {n} at the same time": n for n in connections
-    }
     bench.collect(
         result,
         list(cases),
@@ -92,11 +123,17 @@ def _widen_ports(bench: Bench) -> str | None:
     )
 
 
-def _turn(bench: Bench, kind: Kind, case: str, number: int, count: int) -> Sample:
+def _turn(bench: Bench, kind: Kind, case: str, number: int, how: Case) -> Sample:
     path = bench.file(FILE_BYTES)
-    setup = replace(bench.setup(), connections=max(1024, 2 * count))
+    setup = replace(
+        bench.setup(),
+        connections=max(1024, 2 * how.connections),
+        defer_accept=how.defer_accept,
+    )
     with running(kind, setup, path) as server:
-        load = wrk.Load(server.url(path), count, bench.load_cpu, keep_alive=False)
+        load = wrk.Load(
+            server.url(path), how.connections, bench.load_cpu, keep_alive=False
+        )
         done, interval = loaded.by_wrk(bench, server, load, WARM_UP_SECONDS)
     values = {
         "cpu_us_per_request": interval.usage.cpu_ns / 1e3 / done.requests,

@@ -14,6 +14,9 @@ from penstock.addresses import Address
 from penstock.errors import PenstockError
 from penstock.sockets import BACKLOG_DEFAULT, SYSTEM_CONGESTION, SocketOptions
 
+# Until the SYN-ACK was sent once more, after a second: who connects and says nothing is
+# accepted then, and met by the timeouts.
+_DEFER_ACCEPT_S = 1
 _SO_BUSY_POLL = 46  # <asm-generic/socket.h>; Python has no name for it
 _SYSCTL = Path("/proc/sys/net/ipv4")
 _REMEDIES = {
@@ -87,6 +90,10 @@ def _listen(address: Address, how: SocketOptions, undo: ExitStack) -> socket.soc
     if how.notsent_lowat_bytes:
         listener.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, how.notsent_lowat_bytes
+        )
+    if how.defer_accept:
+        listener.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_S
         )
     if how.busy_poll_ns:
         _set_busy_poll(listener, how.busy_poll_ns)

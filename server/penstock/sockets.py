@@ -36,6 +36,7 @@ class SocketOptions(BaseModel):
     nodelay: bool = True
     notsent_lowat_bytes: NotsentLowat = Field(0, alias="notsent_lowat")
     backlog: Backlog = BACKLOG_DEFAULT
+    defer_accept: bool = False
     busy_poll_ns: BusyPoll = Field(0, alias="busy_poll")
 
     @classmethod
@@ -59,6 +60,7 @@ class Listener(BaseModel):
     nodelay: bool | None = None
     notsent_lowat_bytes: NotsentLowat | None = Field(None, alias="notsent_lowat")
     backlog: Backlog | None = None
+    defer_accept: bool | None = None
     busy_poll_ns: BusyPoll | None = Field(None, alias="busy_poll")
 
     def said(self: Self) -> Mapping[str, object]:

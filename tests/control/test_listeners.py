@@ -142,6 +142,19 @@ def test_each_address_gets_its_own_options_and_its_connections_inherit_them() ->
         close(sockets)
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_accepting_is_deferred_where_that_is_wanted(wanted: bool) -> None:
+    _, sockets = open_listeners(
+        [ANY_PORT], engines=1, options=[options(defer_accept=wanted)]
+    )
+    try:
+        tcp = socket.IPPROTO_TCP
+        seconds = sockets[0][0].getsockopt(tcp, socket.TCP_DEFER_ACCEPT)
+        assert (seconds > 0) == wanted
+    finally:
+        close(sockets)
+
+
 def test_busy_polling_that_is_not_permitted_is_refused_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
