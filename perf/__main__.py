@@ -21,7 +21,9 @@ def main() -> NoReturn:
     try:
         sys.exit(app())
     except PerfError as error:
-        errors.print(f"perf: error: {error}", highlight=False, markup=False)
+        # Where a line must break, the terminal does it, and no path gets a space.
+        said = f"perf: error: {error}"
+        errors.print(said, highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -213,6 +213,6 @@ def test_a_baseline_of_another_workload_is_refused_before_anything_is_measured(
     record.write_json(record.Record([measured({"penstock": [1.0]})]), path)
     done = perf("write", "--rounds", "1", "--compare", str(path))
     assert done.returncode == 2
-    words = " ".join(done.stderr.split())
-    assert "old.json: is about small, not about write" in words
+    (line,) = done.stderr.splitlines()
+    assert f"{path}: is about small, not about write" in line
     assert done.stdout == ""
