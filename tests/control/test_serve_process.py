@@ -213,11 +213,24 @@ def test_a_reload_can_not_end_the_server(server: Server, tmp_path: Path) -> None
     assert server.end()[0] == 0
 
 
+def wait_for_signal_handlers(pid: int) -> None:
+    """The command is there then, the server is not yet."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        fields = dict(line.split(":\t", 1) for line in lines)
+        ignored, caught = int(fields["SigIgn"], 16), int(fields["SigCgt"], 16)
+        if ignored & 1 << signal.SIGHUP - 1 and caught & 1 << signal.SIGTERM - 1:
+            return
+        time.sleep(0.002)
+    raise AssertionError("it never came to that")
+
+
 def test_signals_while_it_starts_end_it_quietly(root: Path) -> None:
     ports = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cpus", CPU)
     for number, code in ((signal.SIGHUP, None), (signal.SIGTERM, 0)):
         process = start(root, *ports)
-        time.sleep(0.35)  # the commands are there, the server is not yet
+        wait_for_signal_handlers(process.pid)
         process.send_signal(number)
         assert process.stdout is not None
         if code is None:
