@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, running
+from tests.turns import turn
 
 SMALL_FILE_BYTES = 16384  # the default of limits.small_file_bytes
 BIG_BYTES = 10 * 1024 * 1024 + 17
@@ -31,6 +33,23 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
         f"{len(left)} bytes == {len(right)} bytes",
         f"at {at}: {left[at : at + 20]!r} is not {right[at : at + 20]!r}",
     ]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Folders are shared out: one process more than CPUs, since tests also wait. Single
+    files and tests run in this process, which starts sooner, and can be debugged."""
+    asked = [Path(argument.partition("::")[0]) for argument in config.args]
+    if not all(path.is_dir() for path in asked):
+        return 0
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Around set-up, too, and before the time limit of the test begins."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def noise(n: int, seed: int = 1) -> bytes:

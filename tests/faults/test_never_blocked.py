@@ -125,6 +125,7 @@ def make_hot_hole(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("path", ["/brief", "/page"])
 def test_many_downloads_in_bulk_leave_brief_requests_quick(
     start: Callable[..., Server], place: Path, path: str

@@ -69,6 +69,7 @@ def near(rate: float, limit: float, tolerance: float) -> bool:
     return abs(rate / limit - 1) <= tolerance
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("connections", [1, 8])
 def test_a_limit_holds_over_all_connections_and_engines(
     start: Callable[..., Server], connections: int
@@ -88,6 +89,7 @@ def test_without_a_limit_a_download_runs_free(server: Server, root: Path) -> Non
     assert server.total("transfers_parked") == 0
 
 
+@pytest.mark.alone
 def test_clients_are_told_apart_by_token_and_limited_each(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:
@@ -113,6 +115,7 @@ def test_clients_are_told_apart_by_token_and_limited_each(
         assert near(rows[name]["bytes_total"] / seconds, limit * MB, 0.25), name
 
 
+@pytest.mark.alone
 def test_a_changed_limit_reaches_a_download_in_flight(
     start: Callable[..., Server],
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_changed_limit_reaches_a_download_in_flight(
         assert near(download.read(1), 2 * MB, 0.1)
 
 
+@pytest.mark.alone
 def test_the_total_rate_bounds_all_clients_together(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:
@@ -154,6 +158,7 @@ def test_the_total_rate_bounds_all_clients_together(
     assert min(grown) > 0.25 * sum(grown), "neither client is starved"
 
 
+@pytest.mark.alone
 def test_a_small_file_is_not_stuck_behind_bulk(start: Callable[..., Server]) -> None:
     server = start("--client-rate", "2MB/s")
     waits = []
@@ -168,6 +173,7 @@ def test_a_small_file_is_not_stuck_behind_bulk(start: Callable[..., Server]) -> 
     assert min(waits) < 0.35, "the best of three: the machine may be busy"
 
 
+@pytest.mark.alone
 def test_many_clients_under_the_total_rate_all_have_their_turn_soon(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:
@@ -212,6 +218,7 @@ def test_an_unusable_limit_is_refused_and_changes_nothing(
     assert after[1] == before[1]
 
 
+@pytest.mark.alone
 def test_sighup_reloads_and_a_bad_file_changes_nothing(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:

@@ -69,6 +69,7 @@ def stalls_once(number: int) -> bytes:
     return OK
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("spin", [False, True])
 def test_a_stall_counts_for_every_request_that_was_due_meanwhile(spin: bool) -> None:
     """At 1,000 a second a tenth of a second delays a hundred; a closed loop would
