@@ -215,9 +215,9 @@ def reason(code: int, log: str) -> str:
     """The error of a workload in one line."""
     _, found, message = log.rpartition(ERROR_PREFIX)
     if not found:
-        # A traceback's last line, or what the command line says in a frame.
+        # A traceback's last line.
         said = [line for line in log.splitlines() if any(map(str.isalnum, line))]
-        message = said[-1].strip("│ ") if said else ""
+        message = said[-1] if said else ""
     words = " ".join(message.split())[:REASON_CHARACTERS_MAX]
     if code < 0:
         return f"ended by {signal.Signals(-code).name} {words}".strip()
