@@ -32,12 +32,12 @@ class Bench:
     folder: Path  # served by every server
     kinds: Sequence[Kind]  # the installed ones, in turn order
     absent: Sequence[str]  # asked for, but not installed
-    congestions: Sequence[str]  # TCP congestion controls; most workloads use one
+    congestions: Sequence[str]  # TCP; most workloads use one; none without connections
     unpinned_reason: str | None  # why it is the machine's own, not what was asked for
     server_cpus: Sequence[int]
-    load_cpu: int
+    load_cpu: int  # means nothing without a load
     rounds: int
-    seconds: int
+    seconds: int  # of one interval; 0 where the workload has none
     advance: Advance
 
     def file(self, size_bytes: int) -> str:
@@ -57,6 +57,7 @@ class Bench:
         """An empty result with this run's facts; ``load`` names the generator."""
         versions = {kind.name: kind.version() or "absent" for kind in self.kinds}
         facts = machine.describe(
+            connected=bool(self.congestions),
             pinned=self.unpinned_reason is None and "system" not in self.congestions,
             server_cpus=self.server_cpus,
             load_cpu=self.load_cpu if load_pinned else None,
@@ -73,7 +74,9 @@ class Bench:
             )
         if load_pinned and self.load_cpu in self.server_cpus:
             notes.append("load and server share a core: figures are not comparable")
-        return Result(workload, facts, metrics, notes=notes, seconds=self.seconds)
+        return Result(
+            workload, facts, metrics, notes=notes, seconds=self.seconds or None
+        )
 
     def only(self, name: str) -> "Bench":
         return replace(self, kinds=[kind for kind in self.kinds if kind.name == name])

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args, get_type_hints
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -20,7 +20,7 @@ from perf.output import Outputs, finish, prepare
 from perf.process import raise_open_files
 from perf.progress import progress
 from perf.record import Record
-from perf.results import Result
+from perf.results import SUBJECT, Result
 from perf.servers import KINDS, Kind
 
 app = App(
@@ -38,18 +38,9 @@ class Common:
     """Options of every workload."""
 
     rounds: int = 5
-    "How often every server takes its turn."
-    seconds: int = 3
-    "Length of one measured interval."
-    peers: str = "penstock,nginx,lighttpd"
-    "The servers, in the order of their turns; all is every one that is known."
+    "How often everything is measured, in turn."
     server_cpu: str = "0"
-    "Cores of the server, for example 0 or 0,1."
-    load_cpu: int = 1
-    "Core of the load generator."
-    congestion: str = "cubic"
-    "TCP congestion control of every connection; system leaves the machine's own."
-    several_congestions: ClassVar[bool] = False
+    "Cores of what is measured, for example 0 or 0,1."
     json: Path | None = None
     "Also write everything to this file."
     markdown: Path | None = None
@@ -58,14 +49,61 @@ class Common:
     "Also write a page with plots to this file; it needs nothing else to be read."
     compare: Path | None = None
     "Compare with this file of an earlier --json; exit code 1 when it got worse."
+    several_congestions: ClassVar[bool] = False
 
     def outputs(self) -> Outputs:
         return Outputs(self.json, self.markdown, self.html)
 
+    def kinds(self) -> tuple[list[Kind], list[str]]:
+        """The servers that are measured, and the names of those that are absent."""
+        return [], []
+
+    def congestions(self) -> list[str]:
+        """TCP congestion controls; none where there are no connections."""
+        return []
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class StoredCommon(Common):
+class LoadedCommon(Common):
+    """Options of a workload with a load generator and connections."""
+
+    load_cpu: int = 1
+    "Core of the load generator."
+    congestion: str = "cubic"
+    "TCP congestion control of every connection; system leaves the machine's own."
+
+    def kinds(self) -> tuple[list[Kind], list[str]]:
+        return servers(SUBJECT)
+
+    def congestions(self) -> list[str]:
+        return [name.strip() for name in self.congestion.split(",")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PeersCommon(LoadedCommon):
+    """Options of a workload that measures penstock beside its peers."""
+
+    peers: str = "penstock,nginx,lighttpd"
+    "The servers, in the order of their turns; all is every one that is known."
+
+    def kinds(self) -> tuple[list[Kind], list[str]]:
+        return servers(self.peers)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class IntervalCommon(PeersCommon):
+    """Options of a workload that measures its peers for a time."""
+
+    seconds: int = 3
+    "Length of one measured interval."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class StoredCommon(IntervalCommon):
     """Options of a workload to which it matters where its files lie."""
 
     folder: Path | None = None
@@ -119,6 +157,15 @@ def about(workload: Callable[[Bench], Result]) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def common_of(name: str) -> type[Common]:
+    """The options of the workload called ``name`` that it shares with others."""
+    hint = get_type_hints(app[name].default_command)["common"]
+    (found,) = (kind for kind in get_args(hint) if kind is not type(None))
+    assert isinstance(found, type)
+    assert issubclass(found, Common)
+    return found
+
+
 def execute(
     common: Common,
     title: str,
@@ -128,12 +175,12 @@ def execute(
     """Set the stage, run, report; 1 when the workload's own bound was missed, or when
     it got worse than what it is compared with."""
     old = prepare(common.outputs(), common.compare, [title])
-    kinds, absent = servers(common.peers)
+    kinds, absent = common.kinds()
     raise_open_files()
-    congestions = [name.strip() for name in common.congestion.split(",")]
+    congestions = common.congestions()
     if len(congestions) > 1 and not common.several_congestions:
         raise PerfError(f"--congestion: {title} compares none: name one, not several")
-    reason = namespace.enter(congestions)
+    reason = namespace.enter(congestions) if congestions else None
 
     def bench(folder: Path, advance: Advance) -> Bench:
         return Bench(
@@ -143,9 +190,9 @@ def execute(
             congestions=congestions if reason is None else ["system"],
             unpinned_reason=reason,
             server_cpus=server_cpus(common.server_cpu),
-            load_cpu=common.load_cpu,
+            load_cpu=getattr(common, "load_cpu", 0),
             rounds=common.rounds,
-            seconds=common.seconds,
+            seconds=getattr(common, "seconds", 0),
             advance=advance,
         )
 

@@ -252,7 +252,7 @@ def circumstances(old: Result, new: Result) -> list[str]:
         "CPU": (was.cpu_model, now.cpu_model),
         "number of cores": (was.cpus, now.cpus),
         "kernel": (was.kernel, now.kernel),
-        "congestion control": (_congestion(was), _congestion(now)),
+        "congestion control": (_congestion(was, now), _congestion(now, was)),
         "the server's cores": (list(was.server_cpus), list(now.server_cpus)),
         "the load's core": (was.load_cpu, now.load_cpu),
         "length of an interval": (old.seconds, new.seconds),
@@ -269,7 +269,10 @@ def circumstances(old: Result, new: Result) -> list[str]:
     return found + _lacking(old, new)
 
 
-def _congestion(machine: Machine) -> str:
+def _congestion(machine: Machine, other: Machine) -> str:
+    """Nothing to compare where one of them did not say, since nothing was sent."""
+    if not (machine.congestion_control and other.congestion_control):
+        return ""
     pinned = "pinned" if machine.congestion_pinned else "not pinned"
     return f"{machine.congestion_control} ({pinned})"
 

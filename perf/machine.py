@@ -18,7 +18,7 @@ class Machine:
     memory_bytes: int
     kernel: str
     python: str
-    congestion_control: str
+    congestion_control: str  # empty: nothing is sent
     congestion_pinned: bool
     server_cpus: Sequence[int]
     load_cpu: int | None  # None: the load is not pinned
@@ -27,12 +27,14 @@ class Machine:
 
 def describe(
     *,
+    connected: bool,
     pinned: bool,
     server_cpus: Sequence[int],
     load_cpu: int | None,
     versions: Mapping[str, str],
 ) -> Machine:
     """Ask the running system; ``versions`` are those of the servers found."""
+    congestion = namespace.effective_congestion_control() if connected else ""
     return Machine(
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
         cpu_model=cpu_model(Path("/proc/cpuinfo").read_text()),
@@ -40,8 +42,8 @@ def describe(
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        congestion_control=namespace.effective_congestion_control(),
-        congestion_pinned=pinned,
+        congestion_control=congestion,
+        congestion_pinned=connected and pinned,
         server_cpus=server_cpus,
         load_cpu=load_cpu,
         versions=versions,

@@ -18,11 +18,14 @@ def machine_lines(machine: Machine) -> list[str]:
     cores = ",".join(map(str, machine.server_cpus))
     versions = ", ".join(f"{name} {text}" for name, text in machine.versions.items())
     load = "not pinned" if machine.load_cpu is None else f"on cpu {machine.load_cpu}"
+    network = (
+        f"server on cpu {cores}, load {load} · "
+        f"congestion control {machine.congestion_control} ({pinned})"
+    )
     return [
         f"{machine.taken_at} · {machine.cpu_model} × {machine.cpus} · "
         f"{machine.memory_bytes / 2**30:.1f} GiB · {machine.kernel}",
-        f"server on cpu {cores}, load {load} · "
-        f"congestion control {machine.congestion_control} ({pinned}) · {versions}",
+        f"{network if machine.congestion_control else f'on cpu {cores}'} · {versions}",
     ]
 
 

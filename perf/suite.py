@@ -11,11 +11,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from subprocess import Popen
 
 from perf import corpus, record, terminal, workloads
-from perf.cli import app, console, servers
+from perf.cli import app, common_of, console, servers
 from perf.errors import PerfError
 from perf.output import Outputs, finish, prepare
 from perf.process import child
@@ -77,7 +78,8 @@ def command(
         rounds: How often every server takes its turn, instead of each workload's own.
         seconds: Length of one measured interval, instead of each workload's own.
         peers: The servers, in the order of their turns.
-        congestion: TCP congestion control of every connection.
+        congestion: TCP congestion control of every connection. Of several, a workload
+            that compares none takes the first.
         json: Also write everything to this file, after each workload.
         markdown: Also write the tables to this file.
         html: Also write a page with plots to this file.
@@ -94,7 +96,13 @@ def command(
     }
     outputs = Outputs(json, markdown, html)
     old = prepare(outputs, compare, wanted)
-    found = run({name: settings(name, options, quick=quick) for name in wanted}, json)
+    plan = {}
+    for name in wanted:
+        usable, remarks = fitting(name, options)
+        plan[name] = settings(name, usable, quick=quick)
+        for remark in remarks:
+            terminal.say(console, f"note: {remark}")
+    found = run(plan, json)
     found.suite = "suite, quick" if quick else "suite"
     terminal.show_failures(console, found)
     code = finish(console, found, outputs, old)
@@ -120,6 +128,21 @@ def chosen(names: str) -> list[str]:
         if name not in known():
             raise PerfError(f"suite: {name!r} is none of all, {', '.join(known())}")
     return list(dict.fromkeys(parts))
+
+
+def fitting(name: str, given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What of ``given`` the workload has a use for, and remarks about the rest."""
+    common = common_of(name)
+    known_options = {field.name for field in fields(common)}
+    usable = {key: value for key, value in given.items() if key in known_options}
+    remarks = [f"{name} has no --{key}" for key in given if key not in usable]
+    first, *others = usable.get("congestion", "").split(",")
+    if others and not common.several_congestions:
+        usable["congestion"] = first.strip()
+        remarks.append(
+            f"{name} compares no congestion controls: measured with {first.strip()}"
+        )
+    return usable, remarks
 
 
 def settings(name: str, given: Mapping[str, str], *, quick: bool) -> list[str]:

@@ -40,7 +40,7 @@ def show_compared(console: Console, compared: Compared) -> None:
     _notes(console, compared.left_out)
     for found in compared.workloads:
         style = "bold red" if found.regressed() else None
-        _say(console, summary_line(found), style)
+        say(console, summary_line(found), style)
 
 
 def _show_comparison(console: Console, found: Comparison) -> None:
@@ -53,15 +53,16 @@ def show_failures(console: Console, record: Record) -> None:
     """Print which workloads of a suite are missing, and why."""
     for failure in record.failures:
         line = f"{failure.workload}: not measured: {failure.reason}"
-        _say(console, line, "bold red")
+        say(console, line, "bold red")
 
 
 def _notes(console: Console, notes: Sequence[str]) -> None:
     for note in notes:
-        _say(console, f"note: {note}")
+        say(console, f"note: {note}")
 
 
-def _say(console: Console, text: str, style: str | None = None) -> None:
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print what is text, not markup."""
     console.print(text, style=style, markup=False, highlight=False)
 
 

@@ -150,13 +150,17 @@ def shared_facts(results: Sequence[Result]) -> Facts:
 def facts(machine: Machine) -> Facts:
     pinned = "pinned at both ends" if machine.congestion_pinned else "machine's default"
     load = "not pinned" if machine.load_cpu is None else f"core {machine.load_cpu}"
+    cores = f"core {', '.join(map(str, machine.server_cpus))}"
+    network = [
+        ("Congestion control", f"{machine.congestion_control}, {pinned}"),
+        ("Server on", cores),
+        ("Load on", load),
+    ]
     return [
         ("CPU", f"{machine.cpu_model}, {machine.cpus} cores"),
         ("Memory", f"{machine.memory_bytes / 2**30:.1f} GiB"),
         ("Kernel", machine.kernel),
-        ("Congestion control", f"{machine.congestion_control}, {pinned}"),
-        ("Server on", f"core {', '.join(map(str, machine.server_cpus))}"),
-        ("Load on", load),
+        *(network if machine.congestion_control else [("Measured on", cores)]),
         *(
             ("Load generator" if name == "load" else name, version)
             for name, version in machine.versions.items()

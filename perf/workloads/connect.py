@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from perf import corpus, loaded, namespace
 from perf.bench import Bench
-from perf.cli import Common, app, execute, numbers
+from perf.cli import IntervalCommon, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import hold, wrk
 from perf.results import Metric, Result, Sample
@@ -48,7 +48,7 @@ def command(
     *,
     connections: str = "64",
     accept: str = "at once,deferred",
-    common: Common | None = None,
+    common: IntervalCommon | None = None,
 ) -> int:
     """A new connection for every request of 1 KiB: CPU and connections per second.
 
@@ -63,7 +63,7 @@ def command(
         raise PerfError(f"--accept: {unknown[0]!r} is not one of {', '.join(ACCEPTS)}")
     cases = cases_of(counts, accepts)
     return execute(
-        common or Common(),
+        common or IntervalCommon(),
         NAME,
         lambda bench: bench.rounds * len(bench.kinds) * len(cases),
         lambda bench: run(bench, cases),

@@ -14,7 +14,7 @@ from pathlib import Path
 from cyclopts import Parameter
 
 from perf.bench import Bench
-from perf.cli import Common, app, execute, numbers
+from perf.cli import PeersCommon, app, execute, numbers
 from perf.cpu import process_tree
 from perf.errors import PerfError
 from perf.load import hold
@@ -42,7 +42,7 @@ METRICS = (
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class IdleCommon(Common):
+class IdleCommon(PeersCommon):
     rounds: int = 3
     "How often every server takes its turn."
 
@@ -78,7 +78,6 @@ def run(bench: Bench, connections: Sequence[int]) -> Result:
     """
     hold.check(max(connections))
     result = bench.result(NAME, METRICS, "perf.load.hold")
-    result.seconds = None
     cases = {f"{count} connections": count for count in connections}
     bench.collect(
         result,

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from perf import corpus, loaded, namespace
 from perf.bench import Bench
-from perf.cli import Common, app, execute, numbers
+from perf.cli import IntervalCommon, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import hold, sink
 from perf.results import Metric, Result, Sample
@@ -35,7 +35,7 @@ METRICS = (
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class LargeCommon(Common):
+class LargeCommon(IntervalCommon):
     several_congestions: ClassVar[bool] = True
     congestion: str = "cubic,bbr"
     "TCP congestion controls, each a case of its own; system: the machine's own."

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from perf.bench import Bench, measured
-from perf.cli import Common, app, execute, numbers
+from perf.cli import IntervalCommon, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import openloop, wrk
 from perf.results import Limit, Metric, Result, Sample
@@ -53,7 +53,7 @@ def command(
     connections: str = "64",
     rate: str | None = None,
     spin: bool = True,
-    common: Common | None = None,
+    common: IntervalCommon | None = None,
 ) -> int:
     """Latency of small files at a fixed rate, free of coordinated omission.
 
@@ -70,7 +70,7 @@ def command(
         spin,
     )
     return execute(
-        common or Common(),
+        common or IntervalCommon(),
         NAME,
         lambda bench: steps(bench, plan),
         lambda bench: run(bench, plan),

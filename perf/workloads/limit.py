@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from perf import corpus
 from perf.bench import Bench
-from perf.cli import Common, app, execute, numbers
+from perf.cli import LoadedCommon, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import sink
 from perf.results import SUBJECT, Metric, Result, Sample
@@ -30,7 +30,7 @@ METRICS = (
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class LimitCommon(Common):
+class LimitCommon(LoadedCommon):
     rounds: int = 1
     "How often every case is measured, each time by a new client."
     seconds: int = 10

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 
 from perf import affinity, corpus
 from perf.bench import Bench
-from perf.cli import Common, app, execute, numbers
+from perf.cli import LoadedCommon, app, execute, numbers
 from perf.counters import CacheCounters
 from perf.errors import PerfError
 from perf.load import hold, openloop
@@ -45,7 +45,7 @@ METRICS = (
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class PinningCommon(Common):
+class PinningCommon(LoadedCommon):
     rounds: int = 3
     "How often every row takes its turn."
     server_cpu: str = "all"
@@ -93,7 +93,7 @@ def run(
     hold.check(max(connections))
     bench = replace(bench, kinds=list(models.values()), absent=[])
     result = bench.result(NAME, METRICS, "perf.load.openloop", load_pinned=False)
-    result.subject, result.seconds = rows(models)[0], None
+    result.subject = rows(models)[0]
     result.notes.append(
         f"{SUBJECT}: few threads for all connections (M:N); httpd with mpm_worker: a "
         "thread for each"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from perf import corpus, loaded
 from perf.bench import Bench
-from perf.cli import Common, app, execute, numbers
+from perf.cli import IntervalCommon, app, execute, numbers
 from perf.load import hold, wrk
 from perf.results import Metric, Result, Sample
 from perf.servers import Kind, running
@@ -27,7 +27,10 @@ METRICS = (
 
 @app.command(name=NAME)
 def command(
-    *, sizes: str = "1024", connections: str = "64", common: Common | None = None
+    *,
+    sizes: str = "1024",
+    connections: str = "64",
+    common: IntervalCommon | None = None,
 ) -> int:
     """Small files over keep-alive connections: CPU per request and requests/s.
 
@@ -37,7 +40,7 @@ def command(
     """
     bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
     return execute(
-        common or Common(),
+        common or IntervalCommon(),
         NAME,
         lambda bench: steps(bench, bytes_, counts),
         lambda bench: run(bench, bytes_, counts),

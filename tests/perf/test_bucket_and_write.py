@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from perf import affinity
+from perf import affinity, cli
 from perf.counters import CONTEXT_SWITCHES, SOFTWARE, open_counter, read_counter
+from perf.results import Result
 from perf.servers.base import Setup
 from perf.servers.httpd import Httpd
 from perf.stats import quantiles
@@ -46,6 +47,21 @@ def test_whoever_is_woken_is_parked_again() -> None:
     shaper.wake_times(took)
     assert min(took) > 0
     assert shaper.parked == (50, 50)
+
+
+def test_the_head_of_a_result_names_no_server_that_is_not_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found: list[Result] = []
+    monkeypatch.setattr(cli.terminal, "show", lambda _, result: found.append(result))
+    monkeypatch.setattr(write, "WARM_UP_ROUNDS", 1)
+    common = write.WriteCommon(rounds=1)
+    assert write.command(folder=[tmp_path], common=common) == 0
+    (result,) = found
+    assert result.machine.versions == {"load": "perf.load._blocks"}
+    assert result.machine.congestion_control == ""
+    assert result.seconds is None
+    assert not any("absent" in note or "congestion" in note for note in result.notes)
 
 
 def test_both_targets_must_be_met() -> None:

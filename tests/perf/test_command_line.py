@@ -54,6 +54,29 @@ def test_limit_measures_ten_seconds_on_all_cores_unless_told_otherwise() -> None
     assert "[default: all]" in text
 
 
+@pytest.mark.parametrize(
+    ("workload", "options"),
+    [
+        ("bucket", "peers load-cpu congestion"),
+        ("write", "peers load-cpu congestion seconds"),
+        ("pinning", "peers seconds"),
+        ("limit", "peers"),
+        ("idle", "seconds"),
+    ],
+)
+def test_an_option_without_effect_is_refused(workload: str, options: str) -> None:
+    shown = perf(workload, "--help").stdout
+    assert "--rounds" in shown
+    for option in options.split():
+        assert f"--{option}" not in shown
+    done = perf(workload, f"--{options.split(maxsplit=1)[0]}", "1")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("perf: error: ")
+    assert f"--{options.split(maxsplit=1)[0]}" in line
+    assert "--help" in line
+
+
 def test_corpus_file_has_exactly_its_size_and_is_made_once(tmp_path: Path) -> None:
     name = corpus.make(tmp_path, corpus.MIB + 1)
     path = tmp_path / name

@@ -163,6 +163,12 @@ def test_the_same_circumstances_give_no_warning_nor_does_a_new_penstock() -> Non
     assert workload(run([5.0] * 5, PEER), new).warnings == []
 
 
+def test_a_congestion_control_that_only_one_side_names_is_no_difference() -> None:
+    new = run([5.0] * 5, PEER)
+    new.machine = replace(MACHINE, congestion_control="", congestion_pinned=False)
+    assert workload(run([5.0] * 5, PEER), new).warnings == []
+
+
 def test_a_case_or_figure_of_one_side_only_is_named() -> None:
     new = run([5.0] * 5, PEER)
     new.samples += measured({"penstock": [1.0]}, case="2 KiB").samples

@@ -10,7 +10,7 @@ import pytest
 from perf import page
 from perf.compare import compare
 from perf.errors import PerfError
-from perf.page import plots
+from perf.page import assemble, plots
 from perf.page.assemble import glance, period, shared_facts
 from perf.page.panels import Mark, Panel, Row, beside_one, blocks
 from perf.record import Failure, Record
@@ -121,6 +121,16 @@ def test_every_case_server_note_failure_and_circumstance_is_there() -> None:
         "cubic, pinned at both ends",
     ):
         assert part in text, part
+
+
+def test_where_nothing_is_sent_the_page_names_no_load_and_no_congestion_control() -> (
+    None
+):
+    names = [
+        name for name, _ in assemble.facts(replace(MACHINE, congestion_control=""))
+    ]
+    assert "Measured on" in names
+    assert not {"Congestion control", "Server on", "Load on"} & set(names)
 
 
 def test_the_contents_lead_to_every_part_and_ids_are_unique() -> None:

@@ -50,6 +50,14 @@ def test_report_names_machine_ratio_limits_and_notes() -> None:
         assert part in text
 
 
+def test_where_nothing_is_sent_the_report_names_no_load_and_no_congestion_control() -> (
+    None
+):
+    alone = replace(MACHINE, congestion_control="", load_cpu=None, versions={"x": "1"})
+    _, line = report.machine_lines(alone)
+    assert line == "on cpu 0 · x 1"
+
+
 def test_a_case_says_which_congestion_control_was_read_back() -> None:
     found = Result("large", MACHINE, [COST])
     found.samples.append(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from perf import progress, record, suite, workloads
+from perf import cli, progress, record, suite, workloads
 from perf.errors import PerfError
 from perf.progress import Steps
 from perf.results import Result
@@ -34,6 +34,52 @@ def test_what_was_asked_for_wins_over_quick() -> None:
         *("--rounds", "3"),
         *("--seconds", "1"),
     ]
+
+
+GIVEN = {"rounds": "1", "seconds": "2", "peers": "nginx", "congestion": "bbr, cubic"}
+
+
+@pytest.mark.parametrize(
+    ("name", "usable", "remarks"),
+    [
+        ("large", GIVEN, []),
+        ("small", GIVEN | {"congestion": "bbr"}, ["small compares no congestion"]),
+        ("bucket", {"rounds": "1", "seconds": "2"}, ["no --peers", "no --congestion"]),
+        (
+            "limit",
+            {"rounds": "1", "seconds": "2", "congestion": "bbr"},
+            ["limit has no --peers", "measured with bbr"],
+        ),
+    ],
+)
+def test_each_workload_gets_what_it_has_a_use_for_and_the_rest_is_told(
+    name: str, usable: dict[str, str], remarks: list[str]
+) -> None:
+    found, said = suite.fitting(name, GIVEN)
+    assert found == usable
+    assert len(said) == len(remarks)
+    for line, part in zip(said, remarks, strict=True):
+        assert part in line
+
+
+@pytest.mark.parametrize("name", workloads.__all__)
+def test_every_workload_can_be_given_a_congestion_control_or_has_none(
+    name: str,
+) -> None:
+    usable, _ = suite.fitting(name, {"congestion": "cubic"})
+    common = cli.common_of(name)()
+    assert common.congestions() == [] or usable == {"congestion": "cubic"}
+
+
+def test_a_suite_says_before_it_measures_what_a_workload_leaves_out(
+    monkeypatch: pytest.MonkeyPatch, console: io.StringIO, tmp_path: Path
+) -> None:
+    pretend(monkeypatch, "", tmp_path / "run.json")
+    assert suite.command("bucket,small", peers="penstock", congestion="cubic,bbr") == 0
+    before, _, _ = console.getvalue().partition("1 KiB")
+    assert "note: bucket has no --peers\n" in before
+    assert "note: bucket has no --congestion\n" in before
+    assert "note: small compares no congestion controls: measured with cubic" in before
 
 
 @pytest.mark.parametrize(
