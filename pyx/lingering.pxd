@@ -13,7 +13,7 @@ from c_socket cimport MSG_DONTWAIT, MSG_TRUNC, SHUT_WR, recv, shutdown
 from closing cimport conn_close, conn_forget_input, conn_receive
 from conn cimport CONN_LINGERING, CONN_OPEN, DEADLINE_LINGER, Conn
 from engine cimport Engine, conn_set_deadline, engine_drop_request
-from limits cimport LINGER_BYTES_MAX
+from limits cimport COPY_BYTES, LINGER_BYTES_MAX
 from wheel cimport wheel_arm
 
 
@@ -49,7 +49,7 @@ cdef inline void conn_linger(Engine* e, Conn* c) noexcept nogil:
 
 cdef inline void linger_look(Engine* e, Conn* c) noexcept nogil:
     """Close if the peer did; else let a RECV wait for it."""
-    cdef ssize_t n = recv(c.fd, NULL, LINGER_BYTES_MAX, MSG_TRUNC | MSG_DONTWAIT)
+    cdef ssize_t n = recv(c.fd, e.copy_buffer, COPY_BYTES, MSG_TRUNC | MSG_DONTWAIT)
     if n > 0:
         c.linger_bytes += <uint32_t>n
         if c.linger_bytes <= LINGER_BYTES_MAX:

@@ -234,7 +234,8 @@ cdef Outcome load_open(Load* l, fds) except *:
     l.streams = <Stream*>calloc(l.n, sizeof(Stream))
     l.idle = <uint32_t*>calloc(l.n, sizeof(uint32_t))
     l.events = <epoll_event*>calloc(EVENTS, 16)  # the largest it is anywhere
-    l.buffer = <uint8_t*>calloc(1, BUFFER_BYTES)
+    # What is discarded is not written (tcp(7), MSG_TRUNC), but recv is given its room.
+    l.buffer = <uint8_t*>calloc(1, DISCARD_BYTES)
     if not (l.streams and l.idle and l.events and l.buffer):
         raise MemoryError
     l.epoll = epoll_create1(EPOLL_CLOEXEC)
