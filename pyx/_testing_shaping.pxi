@@ -9,19 +9,24 @@ from bucket cimport (
     RATE_MAX_BPS, Bucket, bucket_fill_bytes, bucket_init, bucket_quantum,
     bucket_refund, bucket_set_rate, bucket_take,
 )
+from clients cimport Client
 from coalesce cimport (
     COALESCE_BUSY, COALESCE_MEASURE_NS, COALESCE_MOST, COALESCE_SPARE,
     COALESCE_WAIT_LEAST_NS, COALESCE_WAIT_MOST_NS, Coalesce, coalesce_due,
     coalesce_init, coalesce_learn, coalesce_measure, coalesce_wait_ns,
 )
+from conn cimport Conn
+from gatequeue cimport GateQueue
 from mailbox cimport (
     Letter, Mailbox, mailbox_drain_fd, mailbox_free, mailbox_init, mailbox_lost,
     mailbox_post, mailbox_take,
 )
+from message cimport Message
 from slab cimport (
     Slab, slab_at, slab_free, slab_generation, slab_init, slab_live, slab_release,
     slab_take,
 )
+from transfer cimport Transfer
 from userdata cimport (
     userdata_generation, userdata_op, userdata_pack, userdata_slot,
 )
@@ -189,6 +194,13 @@ cdef class LetterBox:
     @property
     def dropped(self):
         return self.box.dropped
+
+
+def sizes():
+    """Bytes of what many decisions touch."""
+    return {
+        "client": sizeof(Client), "conn": sizeof(Conn), "gatequeue": sizeof(GateQueue),
+        "message": sizeof(Message), "transfer": sizeof(Transfer)}
 
 
 def pack(uint8_t op, uint32_t slot, uint32_t generation):

@@ -16,11 +16,11 @@ from conn cimport (
 )
 from engine cimport (
     OP_NONE, OP_RECV, Engine, conn_set_deadline, conn_userdata, engine_drop_request,
+    engine_drop_transfer,
 )
 from filecache cimport File, file_unref
 from gate cimport gate_cancel, gate_client, gate_return
 from pipes cimport pipes_unwait
-from pool cimport pool_give
 from recvbufs cimport RECV_GROUP
 from ring cimport ring_counted_sqe, ring_sqe
 from slab cimport slab_release
@@ -63,8 +63,7 @@ cdef inline void transfer_end(Engine* e, Conn* c) noexcept nogil:
     gate_return(e, t)
     transfer_drop_sources(t)
     atomic_add_i64(&gate_client(e, t).transfers, -1)
-    c.transfer = NULL
-    pool_give(&e.transfers, t)
+    engine_drop_transfer(e, c)
 
 
 cdef inline void conn_leave_file(Engine* e, Conn* c) noexcept nogil:

@@ -39,36 +39,37 @@ cdef enum TimerKind:
     TIMER_DRAIN = 4
 
 cdef struct Conn:
-    Http1 http
+    # First what a turn on the run list looks at and changes.
     Timer timer            # armed at deadline_ns or earlier
     int64_t deadline_ns    # the real one; a timer that fires early is armed again
-    Conn* next             # in the engine's list of runnable connections
+    Transfer* transfer     # being sent
+    int fd
+    uint8_t state
+    uint8_t deadline       # which Deadline
+    uint8_t pacing         # which Pacing
+    uint8_t runnable       # is in one of the engine's run lists
+    uint32_t slot
+    uint32_t generation
+    # Then what requests need.
+    uint32_t in_flight     # SQEs and waits that will still come back
+    uint32_t client        # row of its address
+    uint32_t requests      # served or refused so far
+    uint32_t linger_bytes  # thrown away
     Conn* waiter_next      # in a file's list of waiters
     Conn* next_starved     # in the engine's list of starved connections
     Request* request       # being read or resolved
-    Transfer* transfer     # being sent
     File* file             # resolved or being opened, for request
     char* pending          # input that belongs to later requests
     uint32_t pending_n
     uint32_t pending_at    # already used
     uint32_t pending_cap   # bytes of memory at pending
-    uint32_t slot
-    uint32_t generation
-    uint32_t client        # row of its address
-    uint32_t requests      # served or refused so far
-    uint32_t linger_bytes  # thrown away
-    int fd
-    uint32_t in_flight     # SQEs and waits that will still come back
-    uint8_t state
-    uint8_t deadline       # which Deadline
-    uint8_t pacing         # which Pacing
-    bint runnable          # is in the engine's list
-    bint receiving         # a multishot RECV is armed
-    bint pausing           # and is being cancelled
-    bint starved           # waits for provided buffers
-    bint peer_closed       # the peer's FIN was seen
-    bint refusing          # came when all slots were taken: 503
-    bint counted           # in its client's connections
+    uint8_t receiving      # a multishot RECV is armed
+    uint8_t pausing        # and is being cancelled
+    uint8_t starved        # waits for provided buffers
+    uint8_t peer_closed    # the peer's FIN was seen
+    uint8_t refusing       # came when all slots were taken: 503
+    uint8_t counted        # in its client's connections
+    Http1 http
 
 
 cdef inline uint32_t conn_pending(const Conn* c) noexcept nogil:

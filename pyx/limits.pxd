@@ -42,11 +42,13 @@ cdef enum:
     # Bytes of the stream for one byte of a chunked body: "1", CR, LF, it, CR, LF are
     # six; the rest is for leading zeros and short extensions.
     BODY_FRAMING_FACTOR = 8
-    # A Transfer lists its spans in place: two a range and a closing boundary.
+    # A Message lists its spans in place: two a range and a closing boundary.
     RANGES_MAX = 32
     SPANS_MAX = 2 * RANGES_MAX + 2
-    # Head of the response and the heads of all parts: 512 + 33 * 256 bytes fit.
-    TRANSFER_TEXT_BYTES = 12288
+    # Head of the response and the heads of all parts: 512 + 33 * 256 bytes fit. With it
+    # a Message is seven half pages long, so that what an ordinary response uses of it,
+    # the first half, lies in one page.
+    MESSAGE_TEXT_BYTES = 12440
     # Gathered by one SENDMSG.
     GATHER_MAX = 16
     # Unparsed input that a connection keeps while it serves an earlier request. At this

@@ -10,9 +10,10 @@ from c_file cimport POSIX_FADV_WILLNEED
 from c_uring cimport *
 from engine cimport OP_NONE, Engine
 from filecache cimport File
+from message cimport Span
 from residency cimport PAGE_BYTES, residency_hot
 from ring cimport ring_sqe
-from transfer cimport Span, Transfer
+from transfer cimport Transfer, transfer_span
 from userdata cimport userdata_pack
 
 cdef extern from *:
@@ -63,7 +64,7 @@ cdef inline void pagecache_read_ahead(
     While it runs free, the kernel's own read-ahead does as well, and better than this:
     one stream of 1 GiB took 0.76 s without and 0.92 s with it.
     """
-    cdef Span* s = &t.spans[t.span]
+    cdef Span* s = transfer_span(t)
     cdef int64_t first = max(offset, t.ahead_until)
     cdef int64_t n = min(offset + AHEAD_BYTES, s.offset + s.n) - first
     cdef io_uring_sqe* sqe

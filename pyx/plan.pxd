@@ -20,7 +20,7 @@ from heads cimport (
 )
 from httpdate cimport HTTPDATE_BYTES
 from image cimport image_body
-from limits cimport RANGES_MAX, TRANSFER_TEXT_BYTES
+from limits cimport RANGES_MAX, MESSAGE_TEXT_BYTES
 from ranges cimport ByteRange, RANGES_IGNORE, RANGES_UNSATISFIABLE, ranges_parse
 from request cimport (
     FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH, FIELD_IF_RANGE,
@@ -39,7 +39,7 @@ cdef struct Plan:
     Request* request
     File* file
     Facts facts
-    Writer text            # over transfer.text
+    Writer text            # over the message's text
     const char* date       # of the head, HTTPDATE_BYTES
     int64_t now_s
     uint64_t boundary      # random: separates parts
@@ -218,7 +218,7 @@ cdef inline void plan_file(Plan* p) noexcept nogil:
     cdef ByteRange ranges[RANGES_MAX]
     cdef int n
     cdef int verdict = plan_judge(p)
-    writer_init(&p.text, p.transfer.text, TRANSFER_TEXT_BYTES)
+    writer_init(&p.text, p.transfer.message.text, MESSAGE_TEXT_BYTES)
     if verdict:
         plan_bodiless(p, verdict)
         return

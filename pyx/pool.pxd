@@ -9,10 +9,7 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport uint32_t
 
 from c_assert cimport ENGINE_ASSERT
-from c_file cimport (
-    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
-    mmap, munmap,
-)
+from mapping cimport mapping_free, mapping_new, mapping_new_dense
 
 
 cdef struct Pool:
@@ -24,23 +21,23 @@ cdef struct Pool:
     uint32_t used         # items that are out
 
 
-cdef inline int pool_init(Pool* p, uint32_t capacity, size_t item_bytes) noexcept nogil:
+cdef inline int pool_init(
+    Pool* p, uint32_t capacity, size_t item_bytes, bint dense=False
+) noexcept nogil:
+    """``dense``: items are small, and those that are out are all used again and again.
+    -ENOMEM."""
+    cdef size_t n_bytes
     p.item_bytes = (item_bytes + 63) & ~<size_t>63
     p.capacity = capacity
     p.fresh = p.used = 0
     p.free = NULL
-    p.base = <char*>mmap(
-        NULL, p.item_bytes * capacity, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    if p.base == <char*>MAP_FAILED:
-        p.base = NULL
-        return -ENOMEM
-    return 0
+    n_bytes = p.item_bytes * capacity
+    p.base = <char*>(mapping_new_dense(n_bytes) if dense else mapping_new(n_bytes))
+    return 0 if p.base != NULL else -ENOMEM
 
 
 cdef inline void pool_free(Pool* p) noexcept nogil:
-    if p.base != NULL:
-        munmap(p.base, p.item_bytes * p.capacity)
+    mapping_free(p.base, p.item_bytes * p.capacity)
     p.base = NULL
 
 

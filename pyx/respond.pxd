@@ -21,7 +21,8 @@ from heads cimport (
 )
 from image cimport image_dated
 from keymap cimport hash_bytes
-from limits cimport BRIEF_BYTES, TRANSFER_TEXT_BYTES
+from limits cimport BRIEF_BYTES, MESSAGE_TEXT_BYTES
+from message cimport Span
 from plan cimport Plan, file_facts, plan_file
 from request cimport (
     FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH,
@@ -29,7 +30,7 @@ from request cimport (
 )
 from strategy cimport COPIED_RANGE_MAX_BYTES
 from target cimport target_encode_path
-from transfer cimport Span, Transfer, transfer_add
+from transfer cimport Transfer, transfer_add
 from transmit cimport transmit_more
 from writer cimport (
     Writer, writer_bytes, writer_count, writer_init, writer_string, writer_u64,
@@ -104,7 +105,7 @@ cdef inline void respond_image(
 cdef inline void respond_copy_short(Transfer* t, const Writer* text) noexcept nogil:
     """A short range of a large file is read behind the head, if that needs no disk: one
     SEND then has both. Otherwise the transfer stays as it is."""
-    cdef Span* s = &t.spans[1]
+    cdef Span* s = &t.message.spans[1]
     cdef iovec v
     if t.spans_n != 2 or s.at != NULL or s.n > COPIED_RANGE_MAX_BYTES:
         return
@@ -114,7 +115,7 @@ cdef inline void respond_copy_short(Transfer* t, const Writer* text) noexcept no
     v.iov_len = <size_t>s.n
     if preadv2(t.file.fd, &v, 1, s.offset, RWF_NOWAIT) != s.n:
         return
-    t.spans[0].n += s.n
+    t.message.spans[0].n += s.n
     t.spans_n = 1
 
 
@@ -192,7 +193,7 @@ cdef inline void respond_text(
     cdef Writer w
     cdef bint bodiless = status == 204
     cdef size_t n = 0 if bodiless else strlen(status_reason(status)) + 5
-    writer_init(&w, t.text, TRANSFER_TEXT_BYTES)
+    writer_init(&w, t.message.text, MESSAGE_TEXT_BYTES)
     head_begin(&w, status, e.date)
     respond_fields(&w, status)
     if located:
@@ -210,12 +211,12 @@ cdef inline void respond_text(
     t.status = status
     if w.full:  # a path that does not fit in a Location
         t.status = 414
-        writer_init(&w, t.text, TRANSFER_TEXT_BYTES)
+        writer_init(&w, t.message.text, MESSAGE_TEXT_BYTES)
         head_begin(&w, 414, e.date)
         head_length(&w, 0)
         head_connection(&w, t.close_after, c.request.http_1_0)
         head_end(&w)
-    transfer_add(t, t.text, 0, <int64_t>writer_count(&w))
+    transfer_add(t, t.message.text, 0, <int64_t>writer_count(&w))
 
 
 cdef inline void respond_status(

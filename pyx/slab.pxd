@@ -11,10 +11,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from c_assert cimport ENGINE_ASSERT
-from c_file cimport (
-    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
-    mmap, munmap,
-)
+from mapping cimport mapping_free, mapping_new, mapping_new_dense
 
 
 cdef struct Slab:
@@ -28,20 +25,10 @@ cdef struct Slab:
     uint32_t free            # first free slot below ``fresh``, plus one; 0: none
 
 
-cdef inline void* slab_map(size_t n) noexcept nogil:
-    cdef void* at = mmap(
-        NULL, n, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    return NULL if at == MAP_FAILED else at
-
-
 cdef inline void slab_free(Slab* s) noexcept nogil:
-    if s.base != NULL:
-        munmap(s.base, <size_t>s.capacity * s.item_bytes)
-    if s.links != NULL:
-        munmap(s.links, <size_t>s.capacity * sizeof(uint32_t))
-    if s.generations != NULL:
-        munmap(s.generations, <size_t>s.capacity * sizeof(uint32_t))
+    mapping_free(s.base, <size_t>s.capacity * s.item_bytes)
+    mapping_free(s.links, <size_t>s.capacity * sizeof(uint32_t))
+    mapping_free(s.generations, <size_t>s.capacity * sizeof(uint32_t))
     s.base = NULL
     s.links = s.generations = NULL
 
@@ -51,10 +38,10 @@ cdef inline int slab_init(
 ) noexcept nogil:
     memset(s, 0, sizeof(Slab))
     s.capacity = capacity
-    s.item_bytes = (item_bytes + 15) & ~<uint32_t>15
-    s.base = <char*>slab_map(<size_t>capacity * s.item_bytes)
-    s.links = <uint32_t*>slab_map(<size_t>capacity * sizeof(uint32_t))
-    s.generations = <uint32_t*>slab_map(<size_t>capacity * sizeof(uint32_t))
+    s.item_bytes = (item_bytes + 63) & ~<uint32_t>63  # of cache lines
+    s.base = <char*>mapping_new_dense(<size_t>capacity * s.item_bytes)
+    s.links = <uint32_t*>mapping_new(<size_t>capacity * sizeof(uint32_t))
+    s.generations = <uint32_t*>mapping_new(<size_t>capacity * sizeof(uint32_t))
     if s.base == NULL or s.links == NULL or s.generations == NULL:
         slab_free(s)
         return -ENOMEM

@@ -28,7 +28,7 @@ cdef extern from *:
     /* Sendfile against splice: 32 KiB 0.99, 64 KiB 1.00, 128 KiB 1.07. Its own pipe
        holds 64 KiB. */
     #define SENDFILE_MAX_BYTES INT64_C(65536)
-    /* A range that fits behind the head in the transfer's own text: one SEND for both,
+    /* A range that fits behind the head in the message's own text: one SEND for both,
        one system call for the file. */
     #define COPIED_RANGE_MAX_BYTES INT64_C(8192)
     /* With BBR every segment that comes too early costs a timer, a third of all CPU. 16

@@ -1,17 +1,18 @@
-"""Transfer: one response on its way, as a list of spans.
+"""Transfer: one response on its way: how far it is, and what it may send next.
 
 The gate, the planner and the transmitters see transfers only; whether the bytes answer
-an HTTP/1.1 request or a stream is the connection's business.
+an HTTP/1.1 request or a stream is the connection's business. Thousands wait for tokens
+at once, and each is looked at for every quantum: so it has two cache lines, the gate
+reads the first one only, and what the response consists of is elsewhere (``Message``).
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
-from c_socket cimport iovec, msghdr
+from c_socket cimport msghdr
 from filecache cimport File, file_unref
 from image cimport Image, image_unref
-from limits cimport (
-    GATHER_MAX, INLINE_MOVE_BYTES, SPANS_MAX, TRANSFER_TEXT_BYTES,
-)
+from limits cimport GATHER_MAX, INLINE_MOVE_BYTES
+from message cimport Message, Span, message_gather
 
 
 cdef enum TransferState:
@@ -25,44 +26,37 @@ cdef enum TransferState:
 cdef enum:
     BRIEF_END_BYTES = 16384
 
-cdef struct Span:
-    const char* at     # bytes in memory, or NULL: in the file
-    int64_t offset     # in the file
-    int64_t n
-
 cdef struct Transfer:
     Transfer* next         # in the gate's or the pipes' queue
     void* conn             # whose socket it is (conn.pxd)
-    File* file             # held while spans point into it
-    Image* image           # likewise
+    Message* message       # its own, as long as it lives
     int64_t total_bytes    # of all spans
     int64_t moved_bytes    # written to the socket
     int64_t granted_bytes  # charged, not yet moved
+    uint32_t client        # row in the client table
+    int pipe               # index in the pool while a fill is in flight, or -1
+    uint8_t state
+    uint8_t strategy       # of the spans in the file (strategy.pxd)
+    uint8_t span           # the current one
+    uint8_t spans_n
+    uint16_t status
+    uint8_t close_after    # the connection ends with it
+    uint8_t corked         # TCP_CORK is set on the socket (sockmode.pxd)
+    # The second line.
+    File* file             # held while spans point into it
+    Image* image           # likewise
     int64_t span_done      # bytes of the current span that were moved
     int64_t window_bytes   # what an inline splice tries to move at once
     int64_t hot_until      # offset up to which the file is in the page cache
     int64_t hot_ns         # when that was asked
     int64_t ahead_until    # offset up to which a disk was asked to read ahead
-    int64_t started_ns     # the request was complete
-    uint32_t client        # row in the client table
-    uint32_t span          # the current one
-    uint32_t spans_n
-    uint16_t status
-    uint8_t state
-    bint first_byte_seen
-    bint close_after       # the connection ends with it
-    uint8_t strategy       # of the spans in the file (strategy.pxd)
-    bint corked            # TCP_CORK is set on the socket (sockmode.pxd)
-    int pipe               # index in the pool while a fill is in flight, or -1
-    msghdr message
-    iovec gather[GATHER_MAX]
-    Span spans[SPANS_MAX]
-    char text[TRANSFER_TEXT_BYTES]   # heads of the response and of its parts
+    int64_t started_ns     # the request was complete; 0: the first byte went out
 
 
-cdef inline void transfer_reset(Transfer* t) noexcept nogil:
+cdef inline void transfer_reset(Transfer* t, Message* message) noexcept nogil:
     t.next = NULL
     t.conn = NULL
+    t.message = message
     t.file = NULL
     t.image = NULL
     t.total_bytes = t.moved_bytes = t.granted_bytes = t.span_done = 0
@@ -71,8 +65,7 @@ cdef inline void transfer_reset(Transfer* t) noexcept nogil:
     t.client = t.span = t.spans_n = 0
     t.status = 0
     t.state = TRANSFER_READY
-    t.first_byte_seen = t.close_after = False
-    t.corked = False
+    t.close_after = t.corked = False
     t.strategy = 0
     t.pipe = -1
 
@@ -84,7 +77,7 @@ cdef inline void transfer_add(
     cdef Span* s
     if n == 0:
         return
-    s = &t.spans[t.spans_n]
+    s = &t.message.spans[t.spans_n]
     s.at = at
     s.offset = offset
     s.n = n
@@ -101,7 +94,7 @@ cdef inline void transfer_advance(Transfer* t, int64_t n) noexcept nogil:
     cdef int64_t left
     t.moved_bytes += n
     while n > 0:
-        left = t.spans[t.span].n - t.span_done
+        left = t.message.spans[t.span].n - t.span_done
         if n < left:
             t.span_done += n
             return
@@ -111,29 +104,14 @@ cdef inline void transfer_advance(Transfer* t, int64_t n) noexcept nogil:
         t.hot_until = t.ahead_until = 0  # the next may lie anywhere in the file
 
 
-cdef inline void transfer_gather(Transfer* t, int64_t most) noexcept nogil:
-    """Fill ``message`` with up to ``most`` bytes of the memory spans that come next."""
-    cdef uint32_t i = t.span
-    cdef int64_t done = t.span_done
-    cdef int64_t n
-    cdef size_t used = 0
-    while i < t.spans_n and t.spans[i].at != NULL and most > 0 and used < GATHER_MAX:
-        n = t.spans[i].n - done
-        if n > most:
-            n = most
-        t.gather[used].iov_base = <void*>(t.spans[i].at + done)
-        t.gather[used].iov_len = <size_t>n
-        used += 1
-        most -= n
-        done = 0
-        i += 1
-    t.message.msg_name = NULL
-    t.message.msg_namelen = 0
-    t.message.msg_iov = t.gather
-    t.message.msg_iovlen = used
-    t.message.msg_control = NULL
-    t.message.msg_controllen = 0
-    t.message.msg_flags = 0
+cdef inline Span* transfer_span(const Transfer* t) noexcept nogil:
+    """The current one."""
+    return &t.message.spans[t.span]
+
+
+cdef inline msghdr* transfer_gather(Transfer* t, int64_t most) noexcept nogil:
+    """Up to ``most`` bytes of the memory spans that come next."""
+    return message_gather(t.message, t.span, t.spans_n, t.span_done, most)
 
 
 cdef inline bint transfer_is_brief_end(const Transfer* t) noexcept nogil:
@@ -144,7 +122,7 @@ cdef inline bint transfer_is_brief_end(const Transfer* t) noexcept nogil:
     if t.spans_n - t.span > GATHER_MAX:
         return False
     for i in range(t.span, t.spans_n):
-        if t.spans[i].at == NULL:
+        if t.message.spans[i].at == NULL:
             return False
     return True
 

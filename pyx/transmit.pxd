@@ -25,6 +25,7 @@ from engine cimport (
 from finish cimport conn_response_done
 from gate cimport gate_pass, gate_return, gate_settle, gate_trim
 from limits cimport COPY_BYTES, INLINE_MOVE_BYTES, LINGER_BYTES_MAX, SHARED_MOVE_BYTES
+from message cimport Span
 from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
 from pagecache cimport pagecache_has, pagecache_read_ahead
 from pipes cimport (
@@ -37,8 +38,8 @@ from sockmode cimport sockmode_cork, sockmode_paces
 from strategy cimport PACED_PIECE_BYTES, STRATEGY_COPY, STRATEGY_SENDFILE
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
-    TRANSFER_SENDING, Span, Transfer, transfer_advance, transfer_gather,
-    transfer_is_brief_end, transfer_left,
+    TRANSFER_SENDING, Transfer, transfer_advance, transfer_gather,
+    transfer_is_brief_end, transfer_left, transfer_span,
 )
 from zerocopy cimport (
     ZeroCopy, zerocopy_begin, zerocopy_end, zerocopy_is_refused, zerocopy_userdata,
@@ -61,9 +62,9 @@ cdef inline void transmit_account(
 ) noexcept nogil:
     gate_settle(e, t, moved)
     transfer_advance(t, moved)
-    if not t.first_byte_seen:
-        t.first_byte_seen = True
+    if t.started_ns:
         counters_first_byte(&e.counters, e.now_ns - t.started_ns)
+        t.started_ns = 0
     conn_set_deadline(e, c, DEADLINE_WRITE, e.limits.write_timeout_ns)
 
 
@@ -86,7 +87,7 @@ cdef inline void transmit_poll(Engine* e, Conn* c, Transfer* t) noexcept nogil:
 
 cdef inline void transmit_memory(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     """One SEND or SENDMSG of the granted part of the memory spans that come next."""
-    cdef Span* s = &t.spans[t.span]
+    cdef Span* s = transfer_span(t)
     cdef int64_t n = s.n - t.span_done
     cdef int flags = MSG_NOSIGNAL
     cdef bint last = t.span + 1 == t.spans_n
@@ -103,8 +104,7 @@ cdef inline void transmit_memory(Engine* e, Conn* c, Transfer* t) noexcept nogil
             return
         io_uring_prep_send(sqe, c.fd, s.at + t.span_done, <size_t>n, flags)
     else:
-        transfer_gather(t, t.granted_bytes)
-        io_uring_prep_sendmsg(sqe, c.fd, &t.message, flags)
+        io_uring_prep_sendmsg(sqe, c.fd, transfer_gather(t, t.granted_bytes), flags)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SEND))
 
 
@@ -131,7 +131,7 @@ cdef inline void transmit_settle(
 cdef inline void transmit_hot(
     Engine* e, Conn* c, Transfer* t, int64_t n
 ) noexcept nogil:
-    cdef int64_t offset = t.spans[t.span].offset + t.span_done
+    cdef int64_t offset = transfer_span(t).offset + t.span_done
     cdef Moved m
     if t.strategy == STRATEGY_SENDFILE:
         m = move_sendfile(t.file.fd, offset, c.fd, n)
@@ -144,7 +144,7 @@ cdef inline void transmit_hot(
 cdef inline void transmit_cold(
     Engine* e, Conn* c, Transfer* t, int64_t n
 ) noexcept nogil:
-    cdef Span* s = &t.spans[t.span]
+    cdef Span* s = transfer_span(t)
     cdef io_uring_sqe* sqe
     t.pipe = pipes_take(&e.pipes)
     if t.pipe < 0:
@@ -198,7 +198,7 @@ cdef inline void transmit_copy(
 
 
 cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
-    cdef Span* s = &t.spans[t.span]
+    cdef Span* s = transfer_span(t)
     cdef int64_t offset = s.offset + t.span_done
     cdef int64_t most = transmit_most(e, c, t, offset)
     cdef int64_t n = min(most, min(t.granted_bytes, s.n - t.span_done))
@@ -219,7 +219,7 @@ cdef inline bint transmit_head(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     """A file follows the current memory under the same grant: send the memory at once,
     and let the kernel hold it until the file's first bytes come. True when all of it
     went."""
-    cdef Span* s = &t.spans[t.span]
+    cdef Span* s = transfer_span(t)
     cdef int64_t n = s.n - t.span_done
     cdef ssize_t sent = send(
         c.fd, s.at + t.span_done, <size_t>n, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
@@ -233,8 +233,9 @@ cdef inline bint transmit_end(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     leave in one segment, which is a tenth of a short connection's work. True when all
     of it went."""
     cdef ssize_t sent
-    transfer_gather(t, t.granted_bytes)
-    sent = sendmsg(c.fd, &t.message, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
+    sent = sendmsg(
+        c.fd, transfer_gather(t, t.granted_bytes),
+        MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE)
     if sent > 0:
         transmit_account(e, c, t, sent)
     if sent <= 0 or transfer_left(t):
@@ -246,8 +247,8 @@ cdef inline bint transmit_end(Engine* e, Conn* c, Transfer* t) noexcept nogil:
 cdef inline bint transmit_file_follows(const Transfer* t) noexcept nogil:
     """The current span is memory, and the grant reaches into the file behind it."""
     return (
-        t.span + 1 < t.spans_n and t.spans[t.span + 1].at == NULL
-        and t.granted_bytes > t.spans[t.span].n - t.span_done)
+        t.span + 1 < t.spans_n and t.message.spans[t.span + 1].at == NULL
+        and t.granted_bytes > transfer_span(t).n - t.span_done)
 
 
 cdef inline void transmit_watch(Engine* e, Conn* c) noexcept nogil:
@@ -264,15 +265,15 @@ cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
         sockmode_cork(c, t, False)
         transmit_watch(e, c)
         if t.ahead_until:  # what it had so far came from a disk
-            pagecache_read_ahead(e, t, t.spans[t.span].offset + t.span_done)
+            pagecache_read_ahead(e, t, transfer_span(t).offset + t.span_done)
         return
     if transfer_is_brief_end(t) and t.granted_bytes >= transfer_left(t):
         if transmit_end(e, c, t):
             return
         transmit_watch(e, c)
-    if t.spans[t.span].at != NULL and transmit_file_follows(t):
+    if transfer_span(t).at != NULL and transmit_file_follows(t):
         transmit_head(e, c, t)
-    if t.spans[t.span].at == NULL:
+    if transfer_span(t).at == NULL:
         transmit_file(e, c, t)
     else:
         sockmode_cork(c, t, False)
@@ -304,7 +305,7 @@ cdef inline void on_send(Engine* e, Conn* c, int res) noexcept nogil:
         if transfer_left(t) == 0:
             conn_response_done(e, c)
             return
-    if t.spans[t.span].at == NULL:
+    if transfer_span(t).at == NULL:
         engine_run_soon(e, c)
     else:
         transmit_more(e, c)

@@ -203,6 +203,22 @@ cdef inline void wheel_move_all(Wheel* w, uint32_t slot) noexcept nogil:
             return
 
 
+cdef inline void wheel_make_due(Wheel* w, uint32_t slot) noexcept nogil:
+    """Hang the timers of a slot of level 0, whose tick has come, behind those that are
+    due. They are not touched, for they may be many and in no cache; that they still
+    name ``slot`` does no harm, because it is empty or has others."""
+    cdef Link* head = &w.slots[slot]
+    cdef Link* due = &w.slots[WHEEL_DUE]
+    if head.next == head:
+        return
+    head.next.prev = due.prev
+    due.prev.next = head.next
+    head.prev.next = due
+    due.prev = head.prev
+    head.next = head.prev = head
+    wheel_mark(w, slot, False)
+
+
 cdef inline void wheel_advance(Wheel* w, int64_t target) noexcept nogil:
     """Go to the next tick up to ``target`` where something is due, or to it."""
     cdef int64_t next = min(wheel_next_near(w), wheel_next_far(w))
@@ -214,7 +230,7 @@ cdef inline void wheel_advance(Wheel* w, int64_t target) noexcept nogil:
     if next >> WHEEL_SHIFT != before >> WHEEL_SHIFT:
         wheel_move_all(
             w, WHEEL_NEAR + <uint32_t>((next >> WHEEL_SHIFT) & (WHEEL_FAR - 1)))
-    wheel_move_all(w, <uint32_t>(next & (WHEEL_NEAR - 1)))
+    wheel_make_due(w, <uint32_t>(next & (WHEEL_NEAR - 1)))
 
 
 cdef inline Timer* wheel_pop(Wheel* w, int64_t now_ns) noexcept nogil:

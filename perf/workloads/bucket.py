@@ -135,8 +135,9 @@ def measure(clients: int, parked: int, seconds: float) -> dict[str, float]:
     decide.many(WARM_UP)
     count = elapsed_ns = 0
     while elapsed_ns < seconds * 1e9:
-        elapsed_ns += decide.many(SLICE)
-        count += SLICE
+        took_ns, done = decide.many(SLICE)
+        elapsed_ns += took_ns
+        count += done
     took, clock = samples(TIMED), samples(TIMED)
     decide.timed(took)
     _shaper.clock_times(clock)
@@ -157,8 +158,8 @@ class Grants:
     shaper: "Shaper"
     clients: int
 
-    def many(self, count: int) -> int:
-        """Nanoseconds of ``count`` decisions."""
+    def many(self, count: int) -> tuple[int, int]:
+        """Nanoseconds of at least ``count`` decisions, and how many there were."""
         return self.shaper.grants(self._order(), count, self._step_ns())
 
     def timed(self, took_ns: "array[int]") -> None:
@@ -177,7 +178,7 @@ class Wakes:
 
     shaper: "Shaper"
 
-    def many(self, count: int) -> int:
+    def many(self, count: int) -> tuple[int, int]:
         return self.shaper.wakes(count)
 
     def timed(self, took_ns: "array[int]") -> None:
