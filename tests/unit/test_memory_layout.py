@@ -17,5 +17,5 @@ def test_rows_of_large_tables_are_whole_cache_lines(name: str, lines: int) -> No
 
 
 def test_an_ordinary_message_lies_in_one_page() -> None:
-    """Items follow each other, so that the first half page of each must not straddle."""
+    """Items follow each other: the first half page of none may straddle."""
     assert _testing.sizes()["message"] % HALF_PAGE_BYTES == 0
