@@ -53,8 +53,8 @@ cdef inline uint32_t shaper_list(
     Engine* e, const uint32_t* order, uint32_t n, uint32_t at
 ) noexcept nogil:
     """Put a round of connections on the run list; returns where the next one begins."""
-    cdef uint32_t i
-    for i in range(min(n, ROUND)):
+    cdef uint32_t _i
+    for _i in range(min(n, ROUND)):
         engine_run_soon(e, shaper_conn(e, order[at]))
         at = at + 1 if at + 1 < n else 0
     return at
