@@ -15,6 +15,7 @@ from bucket cimport (
     bucket_refund, bucket_take,
 )
 from c_atomic cimport atomic_add_i64, atomic_load_i64, atomic_store_i64
+from c_prefetch cimport prefetch_line
 from clients cimport CLIENT_SERVER, Client, clients_at
 from conn cimport TIMER_GATE, Conn
 from engine cimport Engine, engine_run_soon
@@ -24,7 +25,7 @@ from gatequeue cimport (
 )
 from mapping cimport mapping_free, mapping_new_dense
 from transfer cimport TRANSFER_PARKED, TRANSFER_READY, Transfer, transfer_left
-from wheel cimport timer_armed, wheel_arm, wheel_cancel
+from wheel cimport Timer, timer_armed, wheel_arm, wheel_cancel, wheel_first_due
 
 
 cdef enum Refusal:
@@ -264,7 +265,24 @@ cdef inline void gate_wake_total(Engine* e) noexcept nogil:
         e, &e.total_turn, clients_at(e.clients, CLIENT_SERVER), False)
 
 
+cdef inline void gate_look_ahead(Engine* e) noexcept nogil:
+    """Ask memory for what the timer after this one will need, and for the one after
+    that. Thousands may be due in one tick, and nothing of them is in a cache."""
+    cdef const Timer* due = wheel_first_due(&e.wheel)
+    cdef const GateQueue* q
+    if due == NULL:
+        return
+    prefetch_line(due.link.next)
+    if due.kind != TIMER_GATE or due.owner == CLIENT_SERVER:
+        return
+    q = &e.gates[due.owner]
+    prefetch_line(&q.waiting)
+    prefetch_line(q.bulk.first if q.bulk.first != NULL else q.fresh.first)
+    prefetch_line(clients_at(e.clients, due.owner))
+
+
 cdef inline void gate_timer(Engine* e, uint32_t row) noexcept nogil:
+    gate_look_ahead(e)
     if row == CLIENT_SERVER:
         gate_wake_total(e)
     else:

@@ -175,6 +175,11 @@ cdef inline bint wheel_has_due(const Wheel* w) noexcept nogil:
     return w.slots[WHEEL_DUE].next != &w.slots[WHEEL_DUE]
 
 
+cdef inline const Timer* wheel_first_due(const Wheel* w) noexcept nogil:
+    """Which timer the next pop will give, if one is known to be due; or NULL."""
+    return <const Timer*>w.slots[WHEEL_DUE].next if wheel_has_due(w) else NULL
+
+
 cdef inline int64_t wheel_next_ns(const Wheel* w) noexcept nogil:
     """When to pop next; TIME_NEVER when nothing is armed. May be early (to sort in a
     slot of level 1), never late."""
