@@ -1,7 +1,7 @@
 """Accepting: multishot ACCEPT on every listener of the engine."""
 
 from libc.errno cimport ECONNABORTED
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from c_atomic cimport atomic_add_i64
 from c_errno cimport ECANCELED
@@ -22,7 +22,7 @@ from engine cimport (
     Listener, conn_set_deadline, engine_new_conn, engine_tell,
 )
 from keymap cimport Key
-from limits cimport ACCEPT_BACKOFF_NS
+from limits cimport ACCEPT_BACKOFF_NS, COPY_BYTES
 from receive cimport receive_again, receive_bytes
 from ring cimport ring_sqe
 from slab cimport slab_release
@@ -85,8 +85,9 @@ cdef inline void accept_receive(Engine* e, Conn* c, bint deferred) noexcept nogi
     The copy buffer is free for it, because no response moves a file's bytes before the
     list of runnable connections is walked (``response_start``)."""
     cdef ssize_t n = 0
+    cdef int64_t most = min(<int64_t>e.limits.receive_buffer_bytes, COPY_BYTES)
     if deferred:
-        n = recv(c.fd, e.copy_buffer, e.limits.receive_buffer_bytes, MSG_DONTWAIT)
+        n = recv(c.fd, e.copy_buffer, <size_t>most, MSG_DONTWAIT)
     if n <= 0:
         conn_receive_once(e, c)  # which sees an error or a FIN, too
         return

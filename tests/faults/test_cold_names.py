@@ -7,9 +7,6 @@ that must not wait, that it is not.
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,32 +15,13 @@ import pytest
 from tests.conftest import noise
 from tests.precompressed import SIZES, SUFFIXES, content, fill_place
 from tests.serving import Server, request
+from tests.tracing import failing, traced
 
 
 @contextlib.contextmanager
 def nothing_cached(server: Server) -> Iterator[None]:
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed")
-    inject = ("-e", "trace=openat2", "-e", "inject=openat2:error=EAGAIN")
-    # The sanitizers' runtime is for our process.
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-    process = subprocess.Popen(
-        [strace, "-f", "-o", "/dev/null", *inject, "-p", str(server.pid)],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        said = process.stderr.readline()
-        if "attached" not in said:
-            pytest.skip(f"strace can not attach: {said.strip()}")
+    with traced(server, *failing("openat2", "EAGAIN")):
         yield
-    finally:
-        process.terminate()
-        process.wait()
-        process.stderr.close()
 
 
 @pytest.fixture

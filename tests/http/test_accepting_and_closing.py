@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.serving import Server, request
+from tests.tracing import traced
 
+COPY_BYTES = 262144  # of the engine: limits.pxd
 HELLO = b"hello, world\n"
 CLOSE = {"Connection": "close"}
 
@@ -55,6 +59,19 @@ def test_a_deferred_first_request_may_come_in_pieces_or_with_others(
         client.send(b"nonsense\r\n\r\n")
         assert client.read().status == 400
         assert client.closed()
+
+
+def test_no_more_is_read_of_a_deferred_request_than_its_buffer_holds(
+    deferred: Callable[..., Server], tmp_path: Path
+) -> None:
+    """Receive buffers may be larger than the buffer that it is read into. So much waits
+    in a socket only where tcp_rmem allows it, so the system call has to tell."""
+    server = deferred('receive_buffer_bytes = "1MiB"\nreceive_buffers = 16')
+    with traced(server, "-e", "trace=recvfrom", log=str(tmp_path / "calls")) as log:
+        assert server.get("/hello.txt").body == HELLO
+    asked = [int(n) for n in re.findall(r", (\d+), MSG_DONTWAIT", log.read_text())]
+    assert asked, "nothing was read"
+    assert max(asked) <= COPY_BYTES
 
 
 def test_who_connects_and_says_nothing_meets_the_timeout_also_when_deferred(
