@@ -5,7 +5,9 @@ pages are in the page cache (``move_copy`` makes sure itself). None leaves anyth
 behind: what the socket did not take is taken again from the file.
 """
 
-from libc.errno cimport EAGAIN, EINTR, EMFILE, ENOBUFS, ENODATA, EPIPE, errno
+from libc.errno cimport (
+    EAGAIN, EINTR, EMFILE, ENOBUFS, ENODATA, EOPNOTSUPP, EPIPE, errno,
+)
 from libc.stdint cimport int64_t
 
 from c_file cimport (
@@ -88,7 +90,8 @@ cdef inline Moved move_sendfile(
 cdef inline Moved move_copy(
     char* scratch, int file, int64_t offset, int sock, int64_t n, bint more
 ) noexcept nogil:
-    """Through memory. ``scratch`` has ``n`` bytes."""
+    """Through memory. ``scratch`` has ``n`` bytes. On a file system that does not know
+    RWF_NOWAIT every read may wait for a disk."""
     cdef Moved m
     cdef iovec v
     cdef ssize_t got, sent
@@ -99,7 +102,7 @@ cdef inline Moved move_copy(
     got = preadv2(file, &v, 1, offset, RWF_NOWAIT)
     if got <= 0:
         m.error = -errno if got < 0 else -ENODATA
-        if m.error == -EAGAIN:
+        if m.error in (-EAGAIN, -EOPNOTSUPP):
             m.error = -ENOBUFS
         return m
     sent = send(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import noise
 from tests.serving import Server, request
+from tests.tracing import failing, traced
 
 # Around every crossover, and off the pages' grid.
 SIZES = [
@@ -111,6 +112,17 @@ def test_pipelined_requests_for_files_are_answered_in_order(
         for size in SIZES:
             assert client.read().body == noise(size, size + 1), size
         sender.join()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_file_systems_that_cannot_read_without_waiting_serve_in_every_mode(
+    start: Callable[..., Server], config: Callable[[str], str], files: Path, mode: str
+) -> None:
+    """preadv2(2): RWF_NOWAIT is EOPNOTSUPP there."""
+    server = serve(start, config, files, f'[server]\ntransmit = "{mode}"\n')
+    with traced(server, *failing("preadv2", "EOPNOTSUPP")), server.client() as client:
+        for size in SIZES:
+            assert client.get(f"/{size}").body == noise(size, size + 1), size
 
 
 def test_a_zerocopy_body_lives_until_the_network_has_let_go_of_it(
