@@ -67,6 +67,7 @@ cdef struct File:
     uint8_t sidecars         # bit per Encoding that it has a sidecar of
     uint8_t refused          # of them: could not be opened when last tried
     uint8_t probing          # which sidecar the open in flight looks for, 1 first; or 0
+    uint8_t reopened         # opens on the ring that were tried again
     bint linked              # the cache finds it
     bint used                # since the hand passed
     uint8_t etag_n

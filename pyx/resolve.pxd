@@ -52,15 +52,19 @@ from writer cimport (
 
 cdef enum:
     HEAD_OF_WHOLE_BYTES = 512
+    # Of a fill. One path walk meets a rename with a chance well below a half, even
+    # where something renames all the time.
+    REOPENED_MAX = 32
 
 
 cdef inline uint16_t status_of_errno(int error) noexcept nogil:
-    """How a failed open is told. What is outside the root does not exist."""
+    """How a failed open is told. What is outside the root does not exist. EAGAIN: who
+    holds a lease on the file may give it up soon (fcntl(2))."""
     if error in (ENOENT, ENOTDIR, ELOOP, EXDEV, ENXIO, ENODEV, ENAMETOOLONG):
         return 404
     if error in (EACCES, EPERM):
         return 403
-    if error in (EMFILE, ENFILE, ENOMEM):
+    if error in (EAGAIN, EMFILE, ENFILE, ENOMEM):
         return 503
     return 500
 
@@ -322,13 +326,28 @@ cdef inline File* resolve(
     return f
 
 
-cdef inline void on_open(Engine* e, File* f, int res) noexcept nogil:
-    e.ring.in_flight -= 1
-    e.files.filling -= 1
+cdef inline bint open_again(Engine* e, File* f, int res) noexcept nogil:
+    """A walk up (".." in a symlink) that meets a rename anywhere in the system gives up
+    rather than risk to leave the root, and may be tried again (openat2(2), EAGAIN)."""
+    if res != -EAGAIN or f.reopened == REOPENED_MAX:
+        return False
+    f.reopened += 1
+    open_async(e, f, file_name(f), (f.how.flags & O_PATH) != 0)
+    return True
+
+
+cdef inline void open_answered(Engine* e, File* f, int res) noexcept nogil:
     if not f.probing:
         file_answered(e, f, (f.how.flags & O_PATH) != 0, res)
     elif sidecars_go_on(e, f, res):
         file_described(e, f)
+
+
+cdef inline void on_open(Engine* e, File* f, int res) noexcept nogil:
+    e.ring.in_flight -= 1
+    e.files.filling -= 1
+    if not open_again(e, f, res):
+        open_answered(e, f, res)
     file_unref(f)
 
 

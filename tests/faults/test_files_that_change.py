@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
 import os
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +19,12 @@ from tests.conftest import noise
 from tests.serving import Server, request
 
 BIG = 8 << 20
+RENAMING = """import os, sys
+one, other = sys.argv[1:]
+while True:
+    os.rename(one, other)
+    os.rename(other, one)
+"""
 
 
 @pytest.fixture
@@ -120,3 +133,53 @@ def test_the_cache_stays_within_its_bounds(
     assert engine["cache_entries"] <= 20
     assert engine["cache_bytes"] <= 20000
     assert engine["cache_evictions_total"] > 100
+
+
+@contextlib.contextmanager
+def something_renames(folder: Path) -> Iterator[None]:
+    """All the time, and nothing that anybody serves."""
+    (folder / "one").touch()
+    names = [str(folder / "one"), str(folder / "other")]
+    process = subprocess.Popen([sys.executable, "-c", RENAMING, *names])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_symlinks_that_lead_up_are_followed_while_something_is_renamed(
+    start: Callable[..., Server], place: Path, tmp_path: Path
+) -> None:
+    """openat2(2) gives up then, with EAGAIN, and has to be asked again."""
+    (place / "releases" / "1").mkdir(parents=True)
+    (place / "releases" / "1" / "page").write_bytes(b"page\n")
+    (place / "current").symlink_to("releases/../" * 10 + "releases/1")
+    server = start("--cpus", "0", root=place)
+    end = time.monotonic() + 2
+    with something_renames(tmp_path), server.client() as client:
+        for n in itertools.count():  # names that no cache knows
+            assert client.get("/current/page").status == 200
+            assert client.get(f"/current/nothing-{n}").status == 404
+            if time.monotonic() > end:
+                break
+
+
+def test_a_file_under_somebodys_lease_is_503_until_it_is_given_up(
+    start: Callable[..., Server], place: Path
+) -> None:
+    """fcntl(2), F_SETLEASE: file servers take them, and give them up when asked."""
+    server = start("--cpus", "0", root=place)
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # how the kernel asks
+    try:
+        with (place / "small").open("r+b") as file:
+            try:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            except OSError as error:
+                pytest.skip(f"no leases here: {error}")
+            response = server.get("/small")
+            assert response.status == 503
+            assert response["retry-after"] == "1"
+    finally:
+        signal.signal(signal.SIGIO, before)
+    assert server.get("/small").body == b"old\n"
