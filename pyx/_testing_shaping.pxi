@@ -34,6 +34,7 @@ from wheel cimport (
     Timer, Wheel, timer_armed, wheel_arm, wheel_cancel, wheel_free, wheel_init,
     wheel_next_ns, wheel_pop,
 )
+from window cimport Window, window_add, window_mean_bps
 
 DEPTH_NS = BUCKET_DEPTH_NS
 QUANTUM_MIN_BYTES = BUCKET_QUANTUM_MIN_BYTES
@@ -47,6 +48,23 @@ COALESCE = {
 
 def quantum(int64_t rate_bps):
     return bucket_quantum(rate_bps)
+
+
+cdef class SlidingWindow:
+    cdef Window window
+
+    def add(self, int64_t n_bytes, int64_t now_ns):
+        window_add(&self.window, n_bytes, now_ns)
+
+    def add_many(self, int64_t n_bytes, int64_t now_ns, int64_t times):
+        """Without the GIL, so that threads meet."""
+        cdef int64_t _i
+        with nogil:
+            for _i in range(times):
+                window_add(&self.window, n_bytes, now_ns)
+
+    def mean_bps(self, int64_t now_ns):
+        return window_mean_bps(&self.window, now_ns)
 
 
 cdef class TokenBucket:

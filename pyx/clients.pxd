@@ -26,6 +26,7 @@ from keymap cimport (
 )
 from limits cimport CLIENT_ID_BYTES_MAX
 from mapping cimport mapping_free, mapping_new_dense
+from window cimport Window
 
 
 cdef enum:
@@ -34,7 +35,7 @@ cdef enum:
     CLIENT_FIRST = 2
     # Names and tokens beside addresses: room for keys before the rows run out.
     KEYS_PER_ROW = 4
-    CLIENT_UNUSED_BYTES = 29   # so that every row begins with a cache line
+    CLIENT_UNUSED_BYTES = 5   # so that every row begins with a cache line
 
 cdef enum ClientSource:
     SOURCE_DEFAULT   # the default client rate
@@ -58,7 +59,8 @@ cdef struct Client:
     uint8_t id_n
     uint8_t address[16]
     uint8_t unused[CLIENT_UNUSED_BYTES]
-    # A third, which is only shown.
+    Window window            # what it was sent lately: to the end of a third
+    # A fourth, which is only shown.
     char id[CLIENT_ID_BYTES_MAX]
 
 cdef struct Clients:

@@ -18,6 +18,7 @@ from keymap cimport (
     keymap_set,
 )
 from limits cimport CLIENT_ID_BYTES_MAX
+from window cimport window_mean_bps
 
 import ipaddress
 import secrets
@@ -42,6 +43,7 @@ class ClientRow(NamedTuple):
     transfers: int
     parked: int
     fill_bytes: int
+    mean_bps: int
     last_active_ns: int
 
 
@@ -287,7 +289,8 @@ cdef class ClientTable:
             SOURCES[c.source], atomic_load_i64(&c.bytes_total),
             atomic_load_i64(&c.requests_total), atomic_load_i64(&c.connections),
             atomic_load_i64(&c.transfers), atomic_load_i64(&c.parked),
-            bucket_fill_bytes(&c.bucket, now), atomic_load_i64(&c.last_active_ns))
+            bucket_fill_bytes(&c.bucket, now), window_mean_bps(&c.window, now),
+            atomic_load_i64(&c.last_active_ns))
 
     def snapshot(self):
         cdef int64_t now = clock_monotonic_ns()

@@ -26,6 +26,7 @@ from gatequeue cimport (
 from mapping cimport mapping_free, mapping_new_dense
 from transfer cimport TRANSFER_PARKED, TRANSFER_READY, Transfer, transfer_left
 from wheel cimport Timer, timer_armed, wheel_arm, wheel_cancel, wheel_first_due
+from window cimport window_add
 
 
 cdef enum Refusal:
@@ -324,6 +325,7 @@ cdef inline void gate_settle(Engine* e, Transfer* t, int64_t moved) noexcept nog
     e.counters.bytes_sent += moved
     atomic_add_i64(&client.bytes_total, moved)
     atomic_store_i64(&client.last_active_ns, e.now_ns)
+    window_add(&client.window, moved, e.now_ns)
 
 
 cdef inline void gate_trim(Engine* e, Transfer* t, int64_t keep) noexcept nogil:

@@ -25,6 +25,7 @@ class ClientRow(NamedTuple):
     transfers: int  # transfers that exist now
     parked: int  # of them: waiting for tokens
     fill_bytes: int  # tokens in the bucket; negative = debt
+    mean_bps: int  # bytes per second over the last ten complete seconds
     last_active_ns: int  # CLOCK_MONOTONIC; 0 = never
 
 class ClientTable:

@@ -159,6 +159,7 @@ def client_view(row: "ClientRow", now_ns: int) -> ClientView:
         transfers=row.transfers,
         parked=row.parked,
         fill_bytes=row.fill_bytes,
+        mean_bps=row.mean_bps,
         last_active_seconds_ago=idle_ns / SECOND_NS if row.last_active_ns else None,
     )
 

@@ -72,6 +72,9 @@ class ClientView(BaseModel):
     transfers: int
     parked: int
     fill_bytes: int = Field(description="tokens in the bucket; negative: debt")
+    mean_bps: int = Field(
+        description="bytes per second over the last ten complete seconds"
+    )
     last_active_seconds_ago: float | None = Field(description="null: never")
 
 

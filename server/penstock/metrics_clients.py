@@ -33,16 +33,20 @@ class ClientCollector(Collector):
             labels=["client_id"],
         )
         sent = _counter("sent_bytes", "Bytes sent")
+        mean = _gauge(
+            "mean_bytes_per_second", "Bytes sent, mean of ten complete seconds"
+        )
         requests = _counter("requests", "Requests received")
         transfers = _gauge("transfers", "Transfers that exist now")
         parked = _gauge("parked", "Transfers that wait for tokens now")
         for name, members in groups:
             limit.add_metric([name], sum(_limit(row) for row in members))
             sent.add_metric([name], sum(row.bytes_total for row in members))
+            mean.add_metric([name], sum(row.mean_bps for row in members))
             requests.add_metric([name], sum(row.requests_total for row in members))
             transfers.add_metric([name], sum(row.transfers for row in members))
             parked.add_metric([name], sum(row.parked for row in members))
-        yield from (limit, sent, requests, transfers, parked)
+        yield from (limit, sent, mean, requests, transfers, parked)
 
 
 def _counter(name: str, documentation: str) -> CounterMetricFamily:

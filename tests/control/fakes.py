@@ -30,6 +30,7 @@ class FakeRow(NamedTuple):
     transfers: int = 0
     parked: int = 0
     fill_bytes: int = 0
+    mean_bps: int = 0
     last_active_ns: int = 0
 
 

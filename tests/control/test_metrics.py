@@ -166,12 +166,16 @@ def test_clients_beyond_the_top_are_one_series(
 ) -> None:
     control = make_control("[telemetry]\ntop_clients = 3")
     for i in range(100):
-        row = FakeRow(f"c{i}", target_bps=10, bytes_total=i, transfers=1)
+        row = FakeRow(
+            f"c{i}", target_bps=10, bytes_total=i, mean_bps=2 * i, transfers=1
+        )
         clients.rows[row.client_id] = row
     series = scrape(control)
     sent = of(series, "penstock_client_sent_bytes_total")
     assert sent == {"c99": 99, "c98": 98, "c97": 97, "other": sum(range(97))}
     assert of(series, "penstock_client_transfers")["other"] == 97
+    mean = of(series, "penstock_client_mean_bytes_per_second")
+    assert mean == {"c99": 198, "c98": 196, "c97": 194, "other": 2 * sum(range(97))}
     assert of(series, "download_bandwidth_bytes_per_second")["other"] == 970
 
 

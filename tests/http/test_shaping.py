@@ -113,6 +113,8 @@ def test_clients_are_told_apart_by_token_and_limited_each(
     for name, limit in (("ann", 2), ("bob", 3), ("127.0.0.1", 1)):
         seconds = 300 * 0.015
         assert near(rows[name]["bytes_total"] / seconds, limit * MB, 0.25), name
+        whole = rows[name]["mean_bps"] * 10  # of the complete seconds among them
+        assert limit * MB * (seconds - 2) * 0.75 < whole <= rows[name]["bytes_total"]
 
 
 @pytest.mark.alone

@@ -1,0 +1,71 @@
+"""Window: the bytes of each of the last ten seconds, and their mean.
+
+Ten complete seconds and the one that runs. A slot holds its second's stamp and bytes in
+one word, so that engines add without a lock, and who comes first in a new second takes
+the slot over from the one eleven seconds before; nobody has to turn the window. The
+stamp tells what an idle client sent long ago from now, for as long as six days.
+"""
+
+from libc.stdint cimport int64_t
+
+from c_atomic cimport atomic_cas_i64, atomic_load_i64
+from c_time cimport NS_PER_S
+
+
+cdef enum:
+    WINDOW_SECONDS = 10
+    WINDOW_SLOTS = WINDOW_SECONDS + 1
+    WINDOW_BYTES_BITS = 44   # 17 TB in a second
+    WINDOW_STAMP_BITS = 19   # with the bytes below the sign
+
+cdef extern from *:
+    """
+    #define WINDOW_BYTES_MAX ((INT64_C(1) << 44) - 1)
+    """
+    const int64_t WINDOW_BYTES_MAX
+
+cdef struct Window:
+    int64_t slots[WINDOW_SLOTS]   # atomic: stamp << WINDOW_BYTES_BITS | bytes
+
+
+cdef inline int64_t window_stamp(int64_t second) noexcept nogil:
+    return second & ((<int64_t>1 << WINDOW_STAMP_BITS) - 1)
+
+
+cdef inline void window_add(Window* w, int64_t n_bytes, int64_t now_ns) noexcept nogil:
+    """Count ``n_bytes`` >= 0 for the second of ``now_ns``; from any thread."""
+    cdef int64_t second = now_ns // NS_PER_S
+    cdef int64_t* slot = &w.slots[second % WINDOW_SLOTS]
+    cdef int64_t stamp = window_stamp(second)
+    cdef int64_t before = atomic_load_i64(slot)
+    cdef int64_t n
+    while True:
+        n = n_bytes
+        if before >> WINDOW_BYTES_BITS == stamp:
+            n += before & WINDOW_BYTES_MAX
+        n = min(n, WINDOW_BYTES_MAX)
+        if atomic_cas_i64(slot, &before, stamp << WINDOW_BYTES_BITS | n):
+            return
+
+
+cdef inline int64_t window_second_bytes(
+    const Window* w, int64_t second
+) noexcept nogil:
+    """Bytes of one of the last ``WINDOW_SLOTS`` seconds; 0 where there were none."""
+    cdef int64_t word
+    if second < 0:
+        return 0
+    word = atomic_load_i64(&w.slots[second % WINDOW_SLOTS])
+    if word >> WINDOW_BYTES_BITS != window_stamp(second):
+        return 0
+    return word & WINDOW_BYTES_MAX
+
+
+cdef inline int64_t window_mean_bps(const Window* w, int64_t now_ns) noexcept nogil:
+    """Bytes per second over the last ten complete seconds, silent ones included."""
+    cdef int64_t second = now_ns // NS_PER_S
+    cdef int64_t total = 0
+    cdef int64_t ago
+    for ago in range(1, WINDOW_SECONDS + 1):
+        total += window_second_bytes(w, second - ago)
+    return total // WINDOW_SECONDS
