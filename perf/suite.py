@@ -44,6 +44,7 @@ QUICK: Mapping[str, Mapping[str, str]] = {
     "mixed": {"rounds": "3", "seconds": "1"},
     "cold": {"rounds": "3", "seconds": "1"},
     "limit": {"limits": "10,100", "connections": "1,16", "seconds": "5"},
+    "shape": {"downloads": "200x1MiB,2000x100KiB", "seconds": "5"},
     "idle": {"connections": "1000"},
     "latency": {"rounds": "3", "seconds": "1"},
     "bucket": {"rounds": "3", "clients": "1,100000"},

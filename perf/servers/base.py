@@ -43,6 +43,9 @@ class Setup:
     defer_accept: bool | None = None
     """TCP_DEFER_ACCEPT on the listener (tcp(7)); None: as the server does unasked."""
     clients: Sequence[Client] = ()  # only penstock knows clients
+    download_bps: int | None = None
+    """Limit of every download, in bytes per second, where each has an address of its
+    own: what limits connections and what limits clients then does the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Launch:
 
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    admin_port: int | None = None  # of penstock's metrics
 
 
 class Kind(Protocol):
@@ -81,6 +85,13 @@ def always_defers(setup: Setup) -> str | None:
     return "it always defers accepting" if setup.defer_accept is False else None
 
 
+def never_paces(setup: Setup) -> str | None:
+    """Why a server that is not configured to limit downloads is unfit for ``setup``."""
+    if setup.download_bps is None:
+        return None
+    return "it is not set up here to limit each download"
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A started server that has answered a request."""
@@ -88,6 +99,7 @@ class Running:
     kind: str
     pid: int
     port: int
+    admin_port: int | None = None
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"
@@ -116,7 +128,7 @@ def running(kind: Kind, setup: Setup, probe_path: str) -> Iterator[Running]:
                 seconds=READY_SECONDS,
                 log=log,
             )
-            yield Running(kind.name, process.pid, port)
+            yield Running(kind.name, process.pid, port, launch.admin_port)
 
 
 def free_port() -> int:

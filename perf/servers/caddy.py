@@ -4,7 +4,14 @@ from pathlib import Path
 from string import Template
 
 from perf.errors import PerfError
-from perf.servers.base import Launch, Setup, find_program, first_line, never_defers
+from perf.servers.base import (
+    Launch,
+    Setup,
+    find_program,
+    first_line,
+    never_defers,
+    never_paces,
+)
 
 _CONFIG = Template(
     """\
@@ -45,7 +52,7 @@ class Caddy:
         return first_line([program, "version"]).split()[0].removeprefix("v")
 
     def unfit(self, setup: Setup) -> str | None:
-        return never_defers(setup)
+        return never_defers(setup) or never_paces(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = find_program("caddy")

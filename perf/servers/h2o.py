@@ -5,7 +5,14 @@ from pathlib import Path
 from string import Template
 
 from perf.errors import PerfError
-from perf.servers.base import Launch, Setup, always_defers, find_program, first_line
+from perf.servers.base import (
+    Launch,
+    Setup,
+    always_defers,
+    find_program,
+    first_line,
+    never_paces,
+)
 
 # In seconds. Nothing may be written to a log during the run, and HTTP/2 is not asked
 # for: without the upgrade h2o looks at one header less per request.
@@ -41,7 +48,7 @@ class H2o:
         return None if program is None else first_line([program, "-v"]).split()[-1]
 
     def unfit(self, setup: Setup) -> str | None:
-        return always_defers(setup)
+        return always_defers(setup) or never_paces(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = find_program("h2o")

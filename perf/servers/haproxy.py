@@ -11,7 +11,14 @@ from string import Template
 
 from perf import corpus
 from perf.errors import PerfError
-from perf.servers.base import Launch, Setup, find_program, first_line, open_files
+from perf.servers.base import (
+    Launch,
+    Setup,
+    find_program,
+    first_line,
+    never_paces,
+    open_files,
+)
 
 BODY_BYTES_MAX = 64 * corpus.KIB
 """An answer has to fit into one buffer, and every connection has such buffers."""
@@ -54,7 +61,7 @@ class Haproxy:
 
     def unfit(self, setup: Setup) -> str | None:
         if setup.body_bytes <= BODY_BYTES_MAX:
-            return None
+            return never_paces(setup)
         return (
             "it is no file server: it answers with files held in memory, which must "
             f"fit into a buffer (here: {corpus.title(BODY_BYTES_MAX)})"

@@ -9,7 +9,13 @@ from pathlib import Path
 from string import Template
 
 from perf.errors import PerfError
-from perf.servers.base import Launch, Setup, find_program, first_line
+from perf.servers.base import (
+    Launch,
+    Setup,
+    find_program,
+    first_line,
+    never_paces,
+)
 
 THREADS_PER_PROCESS = 2500
 SPARE_THREADS = 500
@@ -72,8 +78,7 @@ class Httpd:
         return first_line([program, "-v"]).split("/")[-1].split()[0]
 
     def unfit(self, setup: Setup) -> str | None:
-        del setup
-        return None
+        return never_paces(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = _program()

@@ -8,7 +8,14 @@ from pathlib import Path
 from string import Template
 
 from perf.errors import PerfError
-from perf.servers.base import Launch, Setup, find_program, first_line, open_files
+from perf.servers.base import (
+    Launch,
+    Setup,
+    find_program,
+    first_line,
+    never_paces,
+    open_files,
+)
 
 _CONFIG = Template(
     """\
@@ -46,8 +53,7 @@ class Lighttpd:
         return first_line([program, "-v"]).split()[0].split("/")[-1]
 
     def unfit(self, setup: Setup) -> str | None:
-        del setup
-        return None
+        return never_paces(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         program = find_program("lighttpd")

@@ -48,7 +48,7 @@ http {
     open_file_cache_min_uses 1;
     server {
         listen 127.0.0.1:$port backlog=16384$reuseport$deferred;
-        root $root;
+        root $root;$paced
     }
 }
 """
@@ -101,4 +101,12 @@ class Nginx:
             reuseport=" reuseport" if workers > 1 else "",
             deferred=" deferred" if setup.defer_accept else "",
             root=setup.root,
+            paced=_paced(setup.download_bps),
         )
+
+
+def _paced(download_bps: int | None) -> str:
+    """Without limit_rate_after (0 by default) a download is limited from its start."""
+    if download_bps is None:
+        return ""
+    return f"\n        limit_rate {download_bps};\n        limit_rate_after 0;"

@@ -38,11 +38,14 @@ class Penstock:
             raise PerfError("penstock is not built: run ./dev build")
         argv = [sys.executable, "-m", "penstock", "serve", str(setup.root)]
         argv += ["--listen", f"127.0.0.1:{port}"]
-        argv += ["--admin", f"127.0.0.1:{free_port()}"]
+        admin_port = free_port()
+        argv += ["--admin", f"127.0.0.1:{admin_port}"]
         argv += ["--cpus", ",".join(map(str, setup.cpus))]
+        if setup.download_bps is not None:
+            argv += ["--client-rate", str(setup.download_bps)]
         path = folder / "penstock.toml"
         path.write_text(config(setup.clients, defer_accept=bool(setup.defer_accept)))
-        return Launch([*argv, "--config", str(path)], _environment())
+        return Launch([*argv, "--config", str(path)], _environment(), admin_port)
 
 
 def config(clients: Sequence[Client], *, defer_accept: bool = False) -> str:

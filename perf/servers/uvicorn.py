@@ -7,6 +7,7 @@ from perf.servers.base import (
     Launch,
     Setup,
     never_defers,
+    never_paces,
     package_version,
     repository_environment,
 )
@@ -27,7 +28,7 @@ class Uvicorn:
         return f"{versions['uvicorn']} (starlette {versions['starlette']})"
 
     def unfit(self, setup: Setup) -> str | None:
-        return never_defers(setup)
+        return never_defers(setup) or never_paces(setup)
 
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         del folder

@@ -10,6 +10,7 @@ from perf.workloads import (
     limit,
     mixed,
     pinning,
+    shape,
     small,
     write,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "limit",
     "mixed",
     "pinning",
+    "shape",
     "small",
     "write",
 ]

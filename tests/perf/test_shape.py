@@ -1,0 +1,137 @@
+"""What judges a shaper, and the paced downloads that it is judged by."""
+
+import os
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from perf import corpus
+from perf.errors import PerfError
+from perf.load import paced
+from perf.servers import KINDS, Setup, running
+from perf.servers.nginx import Nginx
+from perf.workloads import shape
+
+EVEN = [10] * 20
+ALL_AT_ONCE = [200] + [0] * 19
+
+
+def test_an_even_download_has_no_jitter_and_no_error() -> None:
+    found = shape.figures([EVEN, EVEN], rate_bps=100)
+    jain = found.pop("jain_index")
+    assert jain == pytest.approx(1.0)
+    assert set(found.values()) == {0.0}
+
+
+def test_jitter_is_the_deviation_over_the_mean() -> None:
+    assert shape.jitter_percent([5, 15]) == pytest.approx(50.0)
+    assert shape.jitter_percent(ALL_AT_ONCE) == pytest.approx(100 * 19**0.5)
+    assert shape.jitter_percent([0] * 20) == pytest.approx(100 * 19**0.5)
+
+
+def test_bytes_that_come_in_bursts_within_a_second_are_even_by_the_second() -> None:
+    bursts = ([100] + [0] * 9) * 2
+    found = shape.figures([bursts], rate_bps=100)
+    assert found["jitter_percent"] == pytest.approx(300.0)
+    assert found["jitter_1s_percent"] == 0.0
+    assert shape.whole_seconds([1] * 25) == [10, 10]
+
+
+def test_errors_of_downloads_do_not_cancel_but_those_of_the_sum_do() -> None:
+    found = shape.figures([[9] * 20, [11] * 20], rate_bps=100)
+    assert found["error_percent"] == pytest.approx(10.0)
+    assert found["sum_error_percent"] == pytest.approx(0.0)
+
+
+def test_jain_index_is_one_when_equal_and_one_nth_when_one_has_all() -> None:
+    assert shape.jain_index([3.0] * 7) == pytest.approx(1.0)
+    assert shape.jain_index([0, 0, 0, 8.0]) == pytest.approx(0.25)
+    assert shape.jain_index([0, 0]) == 0.0
+
+
+def test_p99_is_the_nearest_rank() -> None:
+    assert shape.p99(range(100, 0, -1)) == 99
+    assert shape.p99(range(1, 1001)) == 990
+    assert shape.p99([7]) == 7
+
+
+def test_downloads_are_counts_times_rates_in_binary_units() -> None:
+    found = shape.cases("200x1MiB, 2000x100KiB,3x7,200x1MiB")
+    assert [(c.downloads, c.rate_bps) for c in found] == [
+        (200, 2**20),
+        (2000, 102_400),
+        (3, 7),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "200", "0x1KiB", "5x1MB", "1x1KiB,", "70000x1"])
+def test_what_is_no_count_times_rate_is_refused(text: str) -> None:
+    with pytest.raises(PerfError, match=r"^--downloads: "):
+        shape.cases(text)
+
+
+def test_a_case_is_judged_by_error_and_by_the_jitter_of_its_own_slots() -> None:
+    few, many, *_ = shape.BOUNDS
+    good = {"error_percent": 0.5, "jitter_percent": 12.0, "jitter_1s_percent": 5.0}
+    assert shape.judge(few, good)
+    assert shape.judge(many, good)
+    assert not shape.judge(few, good | {"jitter_percent": 12.1})
+    assert shape.judge(many, good | {"jitter_percent": 12.1})
+    assert not shape.judge(many, good | {"jitter_1s_percent": 5.1})
+    assert not shape.judge(few, good | {"error_percent": 0.51})
+    assert shape.judge(replace(few, downloads=1), good) is None
+
+
+def test_loops_of_all_engines_are_added_up() -> None:
+    page = '# HELP a_loops_total x\na_loops_total{engine="0"} 5\n'
+    page += 'a_loops_total{engine="1"} 7\nb_total 9\n'
+    assert shape.loops_total(page) == 12
+
+
+def test_every_download_has_an_address_of_its_own() -> None:
+    count = paced.DOWNLOADS_MAX
+    assert len({paced.source_address(number) for number in range(count)}) == count
+    assert paced.source_address(258) == "127.1.1.2"
+
+
+def test_nginx_limits_a_download_only_when_it_is_told_to(tmp_path: Path) -> None:
+    setup = Setup(tmp_path, [0])
+    assert "limit_rate" not in Nginx().config(setup, 1, tmp_path)
+    limited = Nginx().config(replace(setup, download_bps=5), 1, tmp_path)
+    assert re.search(r"limit_rate 5;\s+limit_rate_after 0;", limited)
+
+
+@pytest.mark.parametrize("name", [n for n in KINDS if n not in ("penstock", "nginx")])
+def test_a_peer_that_is_not_set_up_to_pace_is_left_out(
+    name: str, tmp_path: Path
+) -> None:
+    setup = Setup(tmp_path, [0])
+    assert KINDS[name].unfit(setup) is None
+    assert KINDS[name].unfit(replace(setup, download_bps=5)) is not None
+
+
+@pytest.mark.parametrize("name", ["penstock", "nginx"])
+def test_every_download_gets_its_limit(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    if kind.version() is None:
+        pytest.skip(f"{name} is not installed")
+    tmp_path.chmod(0o755)
+    path = corpus.make(tmp_path, 8 * corpus.MIB)
+    cpus = [min(os.sched_getaffinity(0))]
+    setup = Setup(tmp_path, cpus, body_bytes=8 * corpus.MIB, download_bps=corpus.MIB)
+    with running(kind, setup, path) as server:
+        begin_ns = time.monotonic_ns() + 1_500_000_000
+        order = paced.PacedOrder(server.port, path, 8, 200_000_000, begin_ns, 20)
+        done = paced.download(order)
+    assert [len(row) for row in done.slots] == [20] * 8
+    for row in done.slots:
+        assert sum(row) / 2 == pytest.approx(corpus.MIB, rel=0.25)
+
+
+def test_downloads_that_cannot_begin_in_time_are_an_error(tmp_path: Path) -> None:
+    order = paced.PacedOrder(1, "f", 8, 10**9, time.monotonic_ns() - 1, 1)
+    with pytest.raises(PerfError, match="only 0 of 8 downloads"):
+        paced.download(order)
