@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from perf import corpus
+from perf.bench import Usage
 from perf.errors import PerfError
 from perf.load import paced
 from perf.servers import KINDS, Setup, running
@@ -83,6 +84,14 @@ def test_a_case_is_judged_by_error_and_by_the_jitter_of_its_own_slots() -> None:
     assert not shape.judge(many, good | {"jitter_1s_percent": 5.1})
     assert not shape.judge(few, good | {"error_percent": 0.51})
     assert shape.judge(replace(few, downloads=1), good) is None
+
+
+def test_a_load_that_came_too_late_is_the_limit() -> None:
+    usage = Usage(server_share=0.1)
+    late = shape.LATE_NS_MAX
+    assert shape.limited_by(usage, 0.1, late) == "neither"
+    assert shape.limited_by(usage, 0.1, late + 1) == "client"
+    assert shape.limited_by(usage, 0.96, 0) == "client"
 
 
 def test_loops_of_all_engines_are_added_up() -> None:
