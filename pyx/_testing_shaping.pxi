@@ -5,9 +5,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc as shaping_calloc, free as shaping_free
 
 from bucket cimport (
-    BUCKET_DEPTH_NS, BUCKET_QUANTUM_MAX_BYTES, BUCKET_QUANTUM_MIN_BYTES,
-    RATE_MAX_BPS, Bucket, bucket_fill_bytes, bucket_init, bucket_quantum,
-    bucket_refund, bucket_set_rate, bucket_take,
+    BUCKET_DEPTH_NS, BUCKET_QUANTUM_LEAST_BYTES, BUCKET_QUANTUM_MAX_BYTES,
+    BUCKET_QUANTUM_MIN_BYTES, RATE_MAX_BPS, Bucket, bucket_fill_bytes, bucket_init,
+    bucket_quantum, bucket_refund, bucket_set_rate, bucket_take,
 )
 from clients cimport Client
 from coalesce cimport (
@@ -38,6 +38,7 @@ from window cimport Window, window_add, window_mean_bps
 
 DEPTH_NS = BUCKET_DEPTH_NS
 QUANTUM_MIN_BYTES = BUCKET_QUANTUM_MIN_BYTES
+QUANTUM_LEAST_BYTES = BUCKET_QUANTUM_LEAST_BYTES
 QUANTUM_MAX_BYTES = BUCKET_QUANTUM_MAX_BYTES
 RATE_MAX = RATE_MAX_BPS
 COALESCE = {

@@ -25,10 +25,12 @@ cdef struct Bucket:
     int64_t rate_bps   # atomic: bytes per second; 0: unlimited
 
 cdef enum:
-    # Wake-ups per second and client: 40. Below the first bound a quantum lasts longer,
-    # above the second shorter.
-    BUCKET_QUANTUM_MS = 25
+    # Grants per second and client: as many as give each 16 KiB, which a send is worth,
+    # but at least the first number, so that a slow client is served evenly, too.
+    BUCKET_GRANTS_LEAST = 4
+    BUCKET_GRANTS_MOST = 40
     BUCKET_QUANTUM_MIN_BYTES = 16384
+    BUCKET_QUANTUM_LEAST_BYTES = 512   # of the slowest: below, heads cost more
     BUCKET_QUANTUM_MAX_BYTES = 1048576
 
 cdef extern from *:
@@ -137,8 +139,13 @@ cdef inline int64_t bucket_fill_bytes(const Bucket* b, int64_t now_ns) noexcept 
 
 
 cdef inline int64_t bucket_quantum(int64_t rate_bps) noexcept nogil:
-    """Bytes of one grant at ``rate_bps``; the largest when unlimited."""
-    cdef int64_t n = rate_bps * BUCKET_QUANTUM_MS // 1000
-    if rate_bps == 0 or n > BUCKET_QUANTUM_MAX_BYTES:
+    """Bytes of one grant at ``rate_bps``; the largest when unlimited. A whole number of
+    them makes a second: else a second would have one more or less than the next."""
+    cdef int64_t grants, n
+    if rate_bps == 0:
         return BUCKET_QUANTUM_MAX_BYTES
-    return n if n > BUCKET_QUANTUM_MIN_BYTES else BUCKET_QUANTUM_MIN_BYTES
+    grants = min(
+        max(rate_bps // BUCKET_QUANTUM_MIN_BYTES, BUCKET_GRANTS_LEAST),
+        BUCKET_GRANTS_MOST)
+    n = rate_bps // grants
+    return min(max(n, BUCKET_QUANTUM_LEAST_BYTES), BUCKET_QUANTUM_MAX_BYTES)

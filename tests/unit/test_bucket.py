@@ -155,9 +155,21 @@ def test_threads_together_never_take_more_than_there_is() -> None:
     assert 2 * rate <= granted < 2 * rate + 2 * quantum
 
 
-def test_a_quantum_is_25_ms_within_its_bounds() -> None:
+def test_a_quantum_is_a_share_of_a_second_within_its_bounds() -> None:
     assert _testing.quantum(0) == _testing.QUANTUM_MAX_BYTES
-    assert _testing.quantum(1) == _testing.QUANTUM_MIN_BYTES
+    assert _testing.quantum(1) == _testing.QUANTUM_LEAST_BYTES
+    assert _testing.quantum(10_240) == 2_560  # four a second
+    assert _testing.quantum(102_400) == 17_066  # six
     assert _testing.quantum(4 * MB) == 100_000
     assert _testing.quantum(10**9) == _testing.QUANTUM_MAX_BYTES
     assert _testing.quantum(_testing.RATE_MAX) == _testing.QUANTUM_MAX_BYTES
+
+
+@given(st.integers(4 * 512, 40 * 2**20))
+def test_every_second_has_the_same_number_of_quanta(rate: int) -> None:
+    """One more or less would be a seventh of a second at 100 kB/s."""
+    quantum = _testing.quantum(rate)
+    grants = rate // quantum
+    assert 4 <= grants <= 40
+    assert rate - grants * quantum < grants  # what whole bytes leave over
+    assert quantum >= _testing.QUANTUM_MIN_BYTES or grants == 4
