@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from perf.errors import PerfError
-from perf.load.http import get, split_head
+from perf.load.http import get, some, split_head
 from perf.process import raise_open_files
 
 CONNECTIONS_PER_ADDRESS = 5000
@@ -97,8 +97,9 @@ def held(port: int, path: str) -> Iterator[Held]:
         connections.close()
 
 
-def exchange(sock: socket.socket, request: bytes) -> None:
-    """One request and its whole response on a blocking socket.
+def exchange(sock: socket.socket, request: bytes) -> int:
+    """One request and its whole response on a blocking socket; its length in bytes,
+    head included.
 
     Raises:
         PerfError: the answer is not a complete success.
@@ -106,14 +107,11 @@ def exchange(sock: socket.socket, request: bytes) -> None:
     sock.sendall(request)
     received = b""
     while (parts := split_head(received)) is None:
-        received += _some(sock)
+        received += some(sock)
     body, _ = parts
+    count = len(received)
     while not body.done:
-        body.feed(_some(sock))
-
-
-def _some(sock: socket.socket) -> bytes:
-    piece = sock.recv(65536)
-    if not piece:
-        raise PerfError("the server closed a connection instead of answering")
-    return piece
+        piece = some(sock)
+        body.feed(piece)
+        count += len(piece)
+    return count

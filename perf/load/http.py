@@ -1,5 +1,7 @@
 """As much HTTP/1.1 as a load generator needs: GET, and where a response ends."""
 
+import socket
+
 from perf.errors import PerfError
 
 HEAD_BYTES_MAX = 16384
@@ -13,6 +15,30 @@ def get(path: str, token: str | None = None) -> bytes:
     if token is not None:
         lines.append(f"Authorization: Bearer {token}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def ask(sock: socket.socket, request: bytes) -> None:
+    """Send all of it on a socket that does not block and has nothing to send.
+
+    Raises:
+        PerfError: it did not take all.
+    """
+    if sock.send(request) != len(request):
+        raise PerfError("a request did not fit into an empty socket")
+
+
+def some(
+    sock: socket.socket, most: int = 65536, when: str = "instead of answering"
+) -> bytes:
+    """What has arrived, up to ``most`` bytes.
+
+    Raises:
+        PerfError: the server closed the connection.
+    """
+    piece = sock.recv(most)
+    if not piece:
+        raise PerfError(f"the server closed a connection {when}")
+    return piece
 
 
 class Body:

@@ -4,7 +4,6 @@ The compiled part is ``_openloop.pyx``. It runs in a process of its own, pinned,
 its connections open and used once before the schedule begins.
 """
 
-import socket
 import sys
 from array import array
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from statistics import fmean
 
 from perf.errors import PerfError
 from perf.load import apart, hold
-from perf.load.http import get, split_head
+from perf.load.http import get
 from perf.stats import Quantiles, quantiles
 
 STALL_SECONDS = 20.0
@@ -61,7 +60,7 @@ def load(order: Order) -> Run:
     latency, lateness = (array("q", bytes(8 * order.requests)) for _ in range(2))
     with hold.held(order.port, order.greeting_path) as connections:
         connections.grow(order.connections)
-        size = response_bytes(connections.sockets[0], request)
+        size = hold.exchange(connections.sockets[0], request)
         for sock in connections.sockets:
             sock.setblocking(False)
         elapsed_ns, idle_ns = _openloop.run(
@@ -81,32 +80,6 @@ def load(order: Order) -> Run:
         seconds=elapsed_ns / 1e9,
         busy_share=1.0 - idle_ns / elapsed_ns,
     )
-
-
-def response_bytes(sock: socket.socket, request: bytes) -> int:
-    """Length of the whole answer, head included, learned from one.
-
-    Raises:
-        PerfError: it is not a complete success.
-    """
-    sock.sendall(request)
-    received = b""
-    while (parts := split_head(received)) is None:
-        received += _some(sock)
-    body, _ = parts
-    count = len(received)
-    while not body.done:
-        piece = _some(sock)
-        body.feed(piece)
-        count += len(piece)
-    return count
-
-
-def _some(sock: socket.socket) -> bytes:
-    piece = sock.recv(65536)
-    if not piece:
-        raise PerfError("the server closed a connection instead of answering")
-    return piece
 
 
 def precise_timers() -> None:

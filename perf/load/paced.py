@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 
 from perf.errors import PerfError
 from perf.load import apart
-from perf.load.http import get, split_head
+from perf.load.http import ask, get, some, split_head
 
 TICK_NS = 10_000_000
 SLOT_NS = 100_000_000
@@ -79,8 +79,7 @@ class Downloads:
         )
         self._sockets.append(sock)
         sock.setblocking(False)
-        if sock.send(self._request) != len(self._request):
-            raise PerfError("a request did not fit into an empty socket")
+        ask(sock, self._request)
         self._heads[number] = b""
         self._numbers[sock.fileno()] = number
         self._poll.register(sock, select.EPOLLIN)
@@ -105,10 +104,7 @@ class Downloads:
                 received[number * slots + slot] += count
 
     def _take_head(self, number: int, sock: socket.socket) -> int:
-        piece = sock.recv(4096)
-        if not piece:
-            raise PerfError("the server closed a connection instead of answering")
-        self._heads[number] += piece
+        self._heads[number] += some(sock)
         parts = split_head(self._heads[number])
         if parts is None:
             return 0
@@ -151,7 +147,7 @@ def _ramp(downloads: Downloads, order: PacedOrder) -> None:
             downloads.begin_one()
         downloads.take(None)
         tick_ns = min(_next(tick_ns, start_ns), order.begin_ns)
-        _sleep_until(tick_ns)
+        sleep_until(tick_ns)
     if len(downloads) < order.downloads:
         raise PerfError(
             f"only {len(downloads)} of {order.downloads} downloads were begun in time"
@@ -165,7 +161,7 @@ def _interval(downloads: Downloads, order: PacedOrder) -> tuple[int, int]:
     tick_ns, end_ns = order.begin_ns, order.begin_ns + order.slots * SLOT_NS
     while tick_ns < end_ns:
         tick_ns = min(_next(tick_ns, order.begin_ns), end_ns)
-        _sleep_until(tick_ns)
+        sleep_until(tick_ns)
         late_ns = max(late_ns, time.monotonic_ns() - tick_ns)
         # What is read at a slot's end arrived in the slot that ends.
         downloads.take((tick_ns - 1 - order.begin_ns) // SLOT_NS)
@@ -178,7 +174,7 @@ def _next(tick_ns: int, origin_ns: int) -> int:
     return origin_ns + (passed // TICK_NS + 1) * TICK_NS
 
 
-def _sleep_until(until_ns: int) -> None:
+def sleep_until(until_ns: int) -> None:
     left_ns = until_ns - time.monotonic_ns()
     if left_ns > 0:
         time.sleep(left_ns / 1e9)

@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 
 from perf.errors import PerfError
 from perf.load import apart
-from perf.load.http import Body, get, split_head
+from perf.load.http import Body, ask, get, some, split_head
 
 READ_BYTES = 1 << 20
+_PIECE_BYTES = 4096  # of heads and chunks, which are looked at
 _GRACE_SECONDS = 120.0
 _STALL_SECONDS = 20.0
 """Without a byte on any connection for so long, the run has failed."""
@@ -71,8 +72,7 @@ class Stream:
     def ask(self, request: bytes) -> None:
         self._head, self._body = b"", None
         self.asked_ns = time.monotonic_ns()
-        if self.sock.send(request) != len(request):
-            raise PerfError("a request did not fit into an empty socket")
+        ask(self.sock, request)
 
     def read(self) -> int:
         """Take what has arrived, at most READ_BYTES; returns its body bytes."""
@@ -86,24 +86,18 @@ class Stream:
                 raise PerfError("the server closed a connection within a body")
             body.discarded(got)
         else:
-            got = body.feed(self._piece("within a body"))
+            got = body.feed(some(self.sock, _PIECE_BYTES, "within a body"))
         if not self.busy:
             self.responses += 1
         return got
 
     def _read_head(self) -> int:
-        self._head += self._piece("instead of answering")
+        self._head += some(self.sock, _PIECE_BYTES)
         parts = split_head(self._head)
         if parts is None:
             return 0
         self._body, got = parts
         return got
-
-    def _piece(self, when: str) -> bytes:
-        piece = self.sock.recv(4096)
-        if not piece:
-            raise PerfError(f"the server closed a connection {when}")
-        return piece
 
 
 class Requests:

@@ -198,17 +198,13 @@ def _measure(
     )
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(paced.run, order, {bench.load_cpu})
-        _sleep_until(begin_ns)
+        paced.sleep_until(begin_ns)
         loops = _loops(server)
         with measured(server, bench) as usage:
-            _sleep_until(begin_ns + bench.seconds * 10**9)
+            paced.sleep_until(begin_ns + bench.seconds * 10**9)
         if loops is not None:
             loops = (_loops(server) or 0) - loops
         return future.result(), usage, loops
-
-
-def _sleep_until(until_ns: int) -> None:
-    time.sleep(max(0, until_ns - time.monotonic_ns()) / 1e9)
 
 
 def _loops(server: Running) -> int | None:
@@ -246,7 +242,9 @@ def figures(slots: Sequence[Sequence[int]], rate_bps: int) -> dict[str, float]:
 def whole_seconds(row: Sequence[int]) -> list[int]:
     """Ten slots of 100 ms added up; what is left at the end is no whole second."""
     whole = len(row) - len(row) % SLOTS_PER_SECOND
-    return [sum(row[i : i + SLOTS_PER_SECOND]) for i in range(0, whole, 10)]
+    return [
+        sum(row[i : i + SLOTS_PER_SECOND]) for i in range(0, whole, SLOTS_PER_SECOND)
+    ]
 
 
 def jitter_percent(row: Sequence[int]) -> float:
