@@ -15,8 +15,8 @@ from c_uring cimport *
 from clients cimport (
     CLIENT_OVERFLOW, clients_at, clients_by_address, key_from_v4, key_from_v6,
 )
-from closing cimport conn_receive_once, conn_release
-from conn cimport CONN_CLOSING, DEADLINE_HEADER, TIMER_ACCEPT, Conn
+from closing cimport conn_receive_once
+from conn cimport DEADLINE_HEADER, TIMER_ACCEPT, Conn
 from engine cimport (
     ENGINE_SERVING, MAIL_ACCEPT_PAUSED, MAIL_ACCEPT_RESUMED, OP_ACCEPT, OP_NONE, Engine,
     Listener, conn_set_deadline, engine_new_conn, engine_tell,
@@ -91,13 +91,8 @@ cdef inline void accept_receive(Engine* e, Conn* c, bint deferred) noexcept nogi
     if n <= 0:
         conn_receive_once(e, c)  # which sees an error or a FIN, too
         return
-    c.in_flight += 1  # conn_close inside must not recycle the slot
     receive_bytes(e, c, e.copy_buffer, <size_t>n)
-    c.in_flight -= 1
-    if c.state == CONN_CLOSING:
-        conn_release(e, c)
-    else:
-        receive_again(e, c)
+    receive_again(e, c)
 
 
 cdef inline void accept_one(Engine* e, int fd, bint deferred) noexcept nogil:

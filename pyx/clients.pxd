@@ -25,7 +25,7 @@ from keymap cimport (
     keymap_free, keymap_init, keymap_set,
 )
 from limits cimport CLIENT_ID_BYTES_MAX
-from mapping cimport mapping_free, mapping_new_dense
+from mapping cimport mapping_free, mapping_new_dense, power_of_two
 from window cimport Window
 
 
@@ -71,13 +71,6 @@ cdef struct Clients:
     int64_t overflow_total   # lookups that ended in CLIENT_OVERFLOW
     uint32_t capacity
     uint32_t used            # rows, the two standing ones included
-
-
-cdef inline uint32_t power_of_two(uint32_t n) noexcept nogil:
-    cdef uint32_t p = 1
-    while p < n:
-        p <<= 1
-    return p
 
 
 cdef inline int clients_init(

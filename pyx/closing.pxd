@@ -11,12 +11,9 @@ from c_atomic cimport atomic_add_i64
 from c_socket cimport SHUT_RDWR, shutdown
 from c_uring cimport *
 from clients cimport Client, clients_at
-from conn cimport (
-    CONN_CLOSING, Conn, conn_drop_pending,
-)
+from conn cimport CONN_CLOSING, Conn, conn_drop_pending
 from engine cimport (
-    OP_NONE, OP_RECV, Engine, conn_set_deadline, conn_userdata, engine_drop_request,
-    engine_drop_transfer,
+    OP_NONE, OP_RECV, Engine, conn_userdata, engine_drop_request, engine_drop_transfer,
 )
 from filecache cimport File, file_unref
 from gate cimport gate_cancel, gate_client, gate_return
@@ -31,6 +28,15 @@ from userdata cimport userdata_pack
 from wheel cimport wheel_cancel
 
 
+cdef inline void conn_arm_receive(Conn* c, io_uring_sqe* sqe) noexcept nogil:
+    """``sqe`` is a prepared RECV: into provided buffers."""
+    io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
+    sqe.buf_group = RECV_GROUP
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_RECV))
+    c.receiving = True
+    c.in_flight += 1
+
+
 cdef inline void conn_receive(Engine* e, Conn* c) noexcept nogil:
     """Arm a multishot RECV."""
     cdef io_uring_sqe* sqe
@@ -38,11 +44,7 @@ cdef inline void conn_receive(Engine* e, Conn* c) noexcept nogil:
         return
     sqe = ring_counted_sqe(&e.ring)
     io_uring_prep_recv_multishot(sqe, c.fd, NULL, 0, 0)
-    io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
-    sqe.buf_group = RECV_GROUP
-    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_RECV))
-    c.receiving = True
-    c.in_flight += 1
+    conn_arm_receive(c, sqe)
 
 
 cdef inline void conn_receive_once(Engine* e, Conn* c) noexcept nogil:
@@ -50,11 +52,7 @@ cdef inline void conn_receive_once(Engine* e, Conn* c) noexcept nogil:
     other poll; ``receive_again`` arms the next."""
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
     io_uring_prep_recv(sqe, c.fd, NULL, 0, 0)
-    io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
-    sqe.buf_group = RECV_GROUP
-    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_RECV))
-    c.receiving = True
-    c.in_flight += 1
+    conn_arm_receive(c, sqe)
 
 
 cdef inline void transfer_end(Engine* e, Conn* c) noexcept nogil:

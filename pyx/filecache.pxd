@@ -18,6 +18,7 @@ from encodings cimport ENCODING_SUFFIX_BYTES_MAX
 from httpdate cimport HTTPDATE_BYTES
 from image cimport Image, image_unref
 from keymap cimport hash_bytes
+from mapping cimport power_of_two
 from text cimport Text
 
 
@@ -94,9 +95,7 @@ cdef struct FileCache:
 cdef inline int filecache_init(
     FileCache* c, uint32_t entries, int64_t bytes, uint64_t seed
 ) noexcept nogil:
-    cdef uint32_t n = 16
-    while n < 2 * entries:
-        n <<= 1
+    cdef uint32_t n = power_of_two(max(16, 2 * entries))
     c.buckets = <File**>calloc(n, sizeof(File*))
     c.mask = n - 1
     c.entries_max = entries

@@ -11,8 +11,7 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint32_t
 
 from bucket cimport (
-    BUCKET_QUANTUM_MAX_BYTES, BUCKET_QUANTUM_MIN_BYTES, Bucket, bucket_quantum,
-    bucket_refund, bucket_take,
+    BUCKET_QUANTUM_MIN_BYTES, Bucket, bucket_quantum, bucket_refund, bucket_take,
 )
 from c_atomic cimport atomic_add_i64, atomic_load_i64, atomic_store_i64
 from c_prefetch cimport prefetch_line
@@ -70,9 +69,7 @@ cdef inline GateQueue* gate_queue(Engine* e, uint32_t row) noexcept nogil:
 
 
 cdef inline int64_t gate_quantum(const Bucket* b, int64_t want) noexcept nogil:
-    cdef int64_t rate = atomic_load_i64(&b.rate_bps)
-    cdef int64_t quantum = bucket_quantum(rate) if rate else BUCKET_QUANTUM_MAX_BYTES
-    return want if want < quantum else quantum
+    return min(want, bucket_quantum(atomic_load_i64(&b.rate_bps)))
 
 
 cdef inline int64_t gate_size(

@@ -11,10 +11,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from c_atomic cimport atomic_load_u32, atomic_store_u32
-from c_file cimport (
-    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
-    mmap, munmap,
-)
+from mapping cimport mapping_free, mapping_new
 
 
 cdef enum:
@@ -77,18 +74,12 @@ cdef inline int keymap_init(
     m.capacity = capacity
     m.used = 0
     m.seed = seed
-    m.slots = <KeySlot*>mmap(
-        NULL, sizeof(KeySlot) * capacity, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    if m.slots == <KeySlot*>MAP_FAILED:
-        m.slots = NULL
-        return -ENOMEM
-    return 0
+    m.slots = <KeySlot*>mapping_new(sizeof(KeySlot) * capacity)
+    return 0 if m.slots != NULL else -ENOMEM
 
 
 cdef inline void keymap_free(KeyMap* m) noexcept nogil:
-    if m.slots != NULL:
-        munmap(m.slots, sizeof(KeySlot) * m.capacity)
+    mapping_free(m.slots, sizeof(KeySlot) * m.capacity)
     m.slots = NULL
 
 

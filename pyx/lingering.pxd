@@ -10,7 +10,9 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t
 
 from c_socket cimport MSG_DONTWAIT, MSG_TRUNC, SHUT_WR, recv, shutdown
-from closing cimport conn_close, conn_forget_input, conn_receive
+from closing cimport (
+    conn_close, conn_forget_input, conn_pause_receive, conn_receive,
+)
 from conn cimport CONN_LINGERING, CONN_OPEN, DEADLINE_LINGER, Conn
 from engine cimport Engine, conn_set_deadline, engine_drop_request
 from limits cimport COPY_BYTES, LINGER_BYTES_MAX
@@ -47,15 +49,24 @@ cdef inline void conn_linger(Engine* e, Conn* c) noexcept nogil:
         conn_receive(e, c)
 
 
+cdef inline void linger_discard(Engine* e, Conn* c, size_t n) noexcept nogil:
+    """Read what nobody will: closing with input unread would be an RST, which can
+    destroy the response. Who never stops is held back, or cut if it is answered."""
+    c.linger_bytes += <uint32_t>n
+    if c.linger_bytes <= LINGER_BYTES_MAX:
+        return
+    if c.state == CONN_LINGERING:
+        conn_close(e, c)
+    else:
+        conn_pause_receive(e, c)
+
+
 cdef inline void linger_look(Engine* e, Conn* c) noexcept nogil:
     """Close if the peer did; else let a RECV wait for it."""
     cdef ssize_t n = recv(c.fd, e.copy_buffer, COPY_BYTES, MSG_TRUNC | MSG_DONTWAIT)
     if n > 0:
-        c.linger_bytes += <uint32_t>n
-        if c.linger_bytes <= LINGER_BYTES_MAX:
-            conn_receive(e, c)
-            return
-    elif n < 0 and errno in (EAGAIN, EINTR):
+        linger_discard(e, c, <size_t>n)
+    elif n == 0 or errno not in (EAGAIN, EINTR):
+        conn_close(e, c)
+    if c.state == CONN_LINGERING:
         conn_receive(e, c)
-        return
-    conn_close(e, c)

@@ -3,6 +3,8 @@
 Untouched pages cost nothing, so a table is mapped for as many rows as there may be.
 """
 
+from libc.stdint cimport uint32_t
+
 from c_file cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
     mmap, munmap,
@@ -17,6 +19,14 @@ cdef enum:
     # What a table has in small pages. A small installation stays within it and pays for
     # what it uses; beyond it, steps of a huge page (2 MiB) are at most as much again.
     MAPPING_SMALL_PAGES_BYTES = 2097152
+
+
+cdef inline uint32_t power_of_two(uint32_t n) noexcept nogil:
+    """The least that is not below ``n``: rows of a table that is masked."""
+    cdef uint32_t p = 1
+    while p < n:
+        p <<= 1
+    return p
 
 
 cdef inline void* mapping_new(size_t n_bytes) noexcept nogil:

@@ -13,7 +13,8 @@ from conn cimport (
     conn_keep_pending, conn_pending, conn_should_pause,
 )
 from engine cimport Engine
-from limits cimport LINGER_BYTES_MAX, PENDING_TOTAL_BYTES_MAX
+from limits cimport PENDING_TOTAL_BYTES_MAX
+from lingering cimport linger_discard
 from recvbufs cimport recvbufs_at, recvbufs_grow, recvbufs_return
 from requests cimport conn_feed
 from transfer cimport transfer_is_brief_end
@@ -39,30 +40,20 @@ cdef inline void receive_keep(
         conn_pause_receive(e, c)
 
 
-cdef inline void receive_discard(Engine* e, Conn* c, size_t n) noexcept nogil:
-    """Read what nobody will: closing with input unread would be an RST, which can
-    destroy the response. Who never stops is held back, or cut if it is answered."""
-    c.linger_bytes += <uint32_t>n
-    if c.linger_bytes <= LINGER_BYTES_MAX:
-        return
-    if c.state == CONN_LINGERING:
-        conn_close(e, c)
-    else:
-        conn_pause_receive(e, c)
-
-
 cdef inline void receive_bytes(
     Engine* e, Conn* c, const char* data, size_t n
 ) noexcept nogil:
     cdef size_t used
+    c.in_flight += 1  # conn_close inside must not recycle the slot
     while n and c.state == CONN_OPEN and not conn_busy(c) and not conn_pending(c):
         used = conn_feed(e, c, data, n)
         data += used
         n -= used
     if c.state == CONN_LINGERING or conn_ends(c):
-        receive_discard(e, c, n)
+        linger_discard(e, c, n)
     elif c.state == CONN_OPEN:
         receive_keep(e, c, data, n)
+    c.in_flight -= 1
 
 
 cdef inline void receive_end(Engine* e, Conn* c) noexcept nogil:
@@ -111,8 +102,12 @@ cdef inline void receive_stopped(Engine* e, Conn* c, int res) noexcept nogil:
 
 
 cdef inline void receive_again(Engine* e, Conn* c) noexcept nogil:
-    """A RECV ended with data: go on, and notice a peer that leaves. Not for a response
-    that ends the connection and may well be complete at once: see ``transmit_more``."""
+    """All that came was handled, and no RECV is armed: go on, and notice a peer that
+    leaves. Not for a response that ends the connection and may well be complete at
+    once: see ``transmit_more``."""
+    if c.state == CONN_CLOSING:
+        conn_release(e, c)
+        return
     if c.transfer != NULL and transfer_is_brief_end(c.transfer):
         return
     if not conn_should_pause(c):
@@ -128,14 +123,11 @@ cdef inline void on_recv(Engine* e, Conn* c, int res, uint32_t flags) noexcept n
         e.ring.in_flight -= 1
     if flags & IORING_CQE_F_BUFFER:
         if res > 0 and c.state != CONN_CLOSING:
-            # conn_close inside must not recycle the slot while it is used here.
-            c.in_flight += 1
             receive_bytes(e, c, recvbufs_at(&e.recvbufs, bid), <size_t>res)
-            c.in_flight -= 1
         recvbufs_return(&e.recvbufs, bid)
     if res <= 0:
         receive_stopped(e, c, res)
-    elif c.state == CONN_CLOSING:
-        conn_release(e, c)
     elif ended:
         receive_again(e, c)
+    elif c.state == CONN_CLOSING:
+        conn_release(e, c)

@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t
 
 from c_assert cimport ENGINE_ASSERT
 from conn cimport Conn
-from mapping cimport mapping_free, mapping_new
+from mapping cimport mapping_free, mapping_new, power_of_two
 
 
 cdef struct RunList:
@@ -21,9 +21,7 @@ cdef struct RunList:
 
 cdef inline int runlist_init(RunList* l, uint32_t most) noexcept nogil:
     """For up to ``most`` connections; -ENOMEM."""
-    cdef uint32_t capacity = 1
-    while capacity < most:
-        capacity <<= 1
+    cdef uint32_t capacity = power_of_two(most)
     l.first = l.n = 0
     l.mask = capacity - 1
     l.items = <Conn**>mapping_new(sizeof(Conn*) * capacity)

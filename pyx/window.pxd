@@ -15,13 +15,14 @@ from c_time cimport NS_PER_S
 cdef enum:
     WINDOW_SECONDS = 10
     WINDOW_SLOTS = WINDOW_SECONDS + 1
-    WINDOW_BYTES_BITS = 44   # 17 TB in a second
     WINDOW_STAMP_BITS = 19   # with the bytes below the sign
 
 cdef extern from *:
     """
-    #define WINDOW_BYTES_MAX ((INT64_C(1) << 44) - 1)
+    #define WINDOW_BYTES_BITS 44   /* 17 TB in a second */
+    #define WINDOW_BYTES_MAX ((INT64_C(1) << WINDOW_BYTES_BITS) - 1)
     """
+    const int WINDOW_BYTES_BITS
     const int64_t WINDOW_BYTES_MAX
 
 cdef struct Window:
