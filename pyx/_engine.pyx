@@ -6,6 +6,8 @@ Python object is touched in the loop: this file hands over numbers and descripto
 reads counters.
 """
 
+include "facade_names.pxi"
+include "facade_rows.pxi"
 include "facade_clients.pxi"
 include "facade_engine.pxi"
 include "facade_probe.pxi"

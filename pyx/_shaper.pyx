@@ -17,7 +17,8 @@ from conn cimport Conn
 from engine cimport (
     Engine, engine_new_conn, engine_new_transfer, engine_next_runnable, engine_run_soon,
 )
-from gate cimport gate_free, gate_init, gate_pass, gate_settle, gate_timer
+from gate cimport gate_free, gate_init, gate_pass, gate_timer
+from grant cimport EARLY_BYTES, grant_settle
 from keymap cimport Key
 from message cimport Message
 from pool cimport pool_free, pool_init
@@ -40,8 +41,8 @@ cdef extern from *:
 
 cdef inline void shaper_use(Engine* e, Transfer* t) noexcept nogil:
     """As if all that was granted had been sent, of a file without end."""
-    gate_settle(e, t, t.granted_bytes)
-    t.moved_bytes = 1
+    grant_settle(e, t, t.granted_bytes)
+    t.moved_bytes = EARLY_BYTES
 
 
 cdef inline Conn* shaper_conn(Engine* e, uint32_t i) noexcept nogil:
@@ -152,7 +153,7 @@ cdef class Shaper:
             t = engine_new_transfer(self.e)
             t.client = clients_by_address(&self.clients, &key, self.e.now_ns)
             t.total_bytes = ENDLESS_BYTES
-            t.moved_bytes = 1
+            t.moved_bytes = EARLY_BYTES
             t.conn = engine_new_conn(self.e, -1)
             shaper_conn(self.e, i).transfer = t
 

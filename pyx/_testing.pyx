@@ -3,4 +3,5 @@
 include "_testing_http.pxi"
 include "_testing_encodings.pxi"
 include "_testing_shaping.pxi"
+include "_testing_tree.pxi"
 include "_testing_parser.pxi"

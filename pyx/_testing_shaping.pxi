@@ -5,9 +5,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc as shaping_calloc, free as shaping_free
 
 from bucket cimport (
-    BUCKET_DEPTH_NS, BUCKET_QUANTUM_LEAST_BYTES, BUCKET_QUANTUM_MAX_BYTES,
+    BUCKET_DEPTH_MS, BUCKET_QUANTUM_LEAST_BYTES, BUCKET_QUANTUM_MAX_BYTES,
     BUCKET_QUANTUM_MIN_BYTES, RATE_MAX_BPS, Bucket, bucket_fill_bytes, bucket_init,
-    bucket_quantum, bucket_refund, bucket_set_rate, bucket_take,
+    bucket_quantum, bucket_refund, bucket_set_burst, bucket_set_rate, bucket_take,
 )
 from clients cimport Client
 from coalesce cimport (
@@ -36,7 +36,7 @@ from wheel cimport (
 )
 from window cimport Window, window_add, window_mean_bps
 
-DEPTH_NS = BUCKET_DEPTH_NS
+DEPTH_NS = BUCKET_DEPTH_MS * 1000000
 QUANTUM_MIN_BYTES = BUCKET_QUANTUM_MIN_BYTES
 QUANTUM_LEAST_BYTES = BUCKET_QUANTUM_LEAST_BYTES
 QUANTUM_MAX_BYTES = BUCKET_QUANTUM_MAX_BYTES
@@ -71,8 +71,12 @@ cdef class SlidingWindow:
 cdef class TokenBucket:
     cdef Bucket bucket
 
-    def __cinit__(self, int64_t rate_bps, int64_t now_ns):
+    def __cinit__(
+        self, int64_t rate_bps, int64_t now_ns, uint32_t depth_ms=BUCKET_DEPTH_MS,
+        uint32_t peak_permille=0
+    ):
         bucket_init(&self.bucket, rate_bps, now_ns)
+        bucket_set_burst(&self.bucket, depth_ms, peak_permille)
 
     def take(self, int64_t n_bytes, int64_t now_ns):
         return bucket_take(&self.bucket, n_bytes, now_ns)

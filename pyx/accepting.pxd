@@ -3,7 +3,7 @@
 from libc.errno cimport ECONNABORTED
 from libc.stdint cimport int64_t, uint32_t
 
-from c_atomic cimport atomic_add_i64
+from c_atomic cimport atomic_add_i32
 from c_errno cimport ECANCELED
 from c_file cimport close
 from c_socket cimport (
@@ -109,7 +109,7 @@ cdef inline void accept_one(Engine* e, int fd, bint deferred) noexcept nogil:
         c.refusing = True
     c.client = client_of_peer(e, fd)
     c.counted = True
-    atomic_add_i64(&clients_at(e.clients, c.client).connections, 1)
+    atomic_add_i32(&clients_at(e.clients, c.client).connections, 1)
     # The first request must come as quickly as any later one.
     conn_set_deadline(e, c, DEADLINE_HEADER, e.limits.header_timeout_ns)
     accept_receive(e, c, deferred)

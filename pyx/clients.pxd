@@ -1,16 +1,24 @@
-"""Clients: one row per client, shared by all engines.
+"""Clients: one row per client, shared by all engines, and per node above them.
 
 Rows are only ever added, so an index stays good for the life of the process. Engines
 read and charge rows without a lock (``Bucket`` and the counters are atomic); adding a
-row or a key takes the mutex. Row 0 is the server itself (the total rate), row 1 stands
-for every client that came when the table was full: they share one default limit, so
-that new keys cannot mint bandwidth.
+row or a key takes the mutex. Row 0 is the server itself (the total rate). Then come the
+groups. One more row stands for every client that came when the table was full: they
+share one default limit, so that new keys cannot mint bandwidth.
+
+What a node is allowed is its ``Allowance``, which only a configuration changes. What
+its bucket runs at is decided from that by the control pass (``tree``).
 """
 
 from libc.errno cimport ENOMEM, ENOSPC
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from activity cimport Activity, activity_free, activity_init
+from allowance cimport (
+    ALLOWANCE_NODE_DEPTH_MS, Allowance, allowance_init, allowance_limit_bps,
+    allowance_shape,
+)
 from bucket cimport Bucket, bucket_empty, bucket_init
 from c_atomic cimport (
     atomic_add_i64, atomic_cas_i64, atomic_load_i64, atomic_load_u32,
@@ -24,53 +32,75 @@ from keymap cimport (
     KEY_ADDRESS, KEY_TOKEN, KEYMAP_NO_ROW, Key, KeyMap, key_zero, keymap_find,
     keymap_free, keymap_init, keymap_set,
 )
-from limits cimport CLIENT_ID_BYTES_MAX
-from mapping cimport mapping_free, mapping_new_dense, power_of_two
+from limits cimport CLIENT_ID_BYTES_MAX, GROUPS_MAX
+from mapping cimport mapping_free, mapping_new, mapping_new_dense, power_of_two
 from window cimport Window
 
 
 cdef enum:
     CLIENT_SERVER = 0
-    CLIENT_OVERFLOW = 1
-    CLIENT_FIRST = 2
+    CLIENT_GROUPS = 1        # the first group's row; all below CLIENT_OVERFLOW
+    CLIENT_OVERFLOW = CLIENT_GROUPS + GROUPS_MAX
+    CLIENT_FIRST = CLIENT_OVERFLOW + 1
     # Names and tokens beside addresses: room for keys before the rows run out.
     KEYS_PER_ROW = 4
-    CLIENT_UNUSED_BYTES = 5   # so that every row begins with a cache line
 
-cdef enum ClientSource:
-    SOURCE_DEFAULT   # the default client rate
+cdef enum Source:
+    SOURCE_DEFAULT   # the default class
     SOURCE_FILE      # the configuration file
-    SOURCE_API       # POST /config
+    SOURCE_API       # the admin API
+
+cdef enum Limiter:
+    # What keeps a node from more.
+    LIMITER_NONE       # nothing: it has what it wants
+    LIMITER_CLIENT     # its own rate or ceil
+    LIMITER_GROUP
+    LIMITER_SERVER
+    LIMITER_PEER       # its readers: their sockets are full
+    LIMITER_DISK
+    LIMITER_SCHEDULE   # a cap that a schedule put on it
+    LIMITER_QUOTA      # a cap for what it has used
 
 cdef struct Client:
     # A cache line, for whatever a grant and its settlement ask and change.
     Bucket bucket
-    int64_t parked           # transfers that wait, on all engines
-    int64_t queues           # engines on which transfers wait for this bucket
-    int64_t turns            # grants so far, while any engine waited
     int64_t bytes_total      # written to sockets, heads included
     int64_t last_active_ns
-    int64_t requests_total
+    uint32_t parent          # row of its group, or CLIENT_SERVER
+    int32_t parked           # transfers that wait, on all engines
+    int32_t queues           # engines on which transfers wait for this bucket
+    uint32_t turns           # grants so far, while any engine waited
     # Another, for what changes with a request or seldom.
-    int64_t connections
-    int64_t transfers
-    uint8_t source           # ClientSource
+    int64_t requests_total
+    int32_t connections
+    int32_t transfers
+    uint8_t source           # Source
     uint8_t by_address       # the id is made from the key: see address
-    uint8_t id_n
+    uint8_t id_n             # see clients_id
+    uint8_t bound            # Limiter: of the last control pass, where it was short
+    uint8_t cap_by           # Limiter: whose cap_bps is
+    uint8_t waits_for        # Limiter: PEER or DISK, what a transfer last waited for
+    uint8_t listed           # in the list of a control pass (tree)
+    uint8_t backlogged       # in the last control pass
     uint8_t address[16]
-    uint8_t unused[CLIENT_UNUSED_BYTES]
     Window window            # what it was sent lately: to the end of a third
-    # A fourth, which is only shown.
-    char id[CLIENT_ID_BYTES_MAX]
+    # A fourth, which the control pass needs.
+    Allowance allowed
+    int64_t cap_bps          # one more limit; 0: none
+    int64_t passed_bytes     # bytes_total at the last control pass
 
 cdef struct Clients:
     Client* rows
+    char* ids                # CLIENT_ID_BYTES_MAX each, of rows that have a name
+    Activity active          # got bytes since the last control pass
+    Activity short_of        # was refused tokens, likewise
     KeyMap keys
     pthread_mutex_t mutex    # held to add rows and keys
-    int64_t default_rate_bps
+    Allowance default_allowed   # of clients that have none of their own
     int64_t overflow_total   # lookups that ended in CLIENT_OVERFLOW
+    uint32_t default_group   # row
     uint32_t capacity
-    uint32_t used            # rows, the two standing ones included
+    uint32_t used            # rows, the standing ones included
 
 
 cdef inline int clients_init(
@@ -78,18 +108,30 @@ cdef inline int clients_init(
     uint64_t seed, int64_t now_ns
 ) noexcept nogil:
     cdef int rc
+    cdef uint32_t row
     t.capacity = capacity + CLIENT_FIRST
     t.used = CLIENT_FIRST
-    t.default_rate_bps = default_bps
     t.overflow_total = 0
+    t.default_group = CLIENT_SERVER
+    allowance_init(&t.default_allowed, default_bps)
     t.rows = <Client*>mapping_new_dense(sizeof(Client) * t.capacity)
-    if t.rows == NULL:
+    t.ids = <char*>mapping_new(<size_t>CLIENT_ID_BYTES_MAX * t.capacity)
+    if t.rows == NULL or t.ids == NULL:
         return -ENOMEM
-    rc = keymap_init(&t.keys, power_of_two(KEYS_PER_ROW * t.capacity), seed)
+    rc = activity_init(&t.active, t.capacity)
+    if rc == 0:
+        rc = activity_init(&t.short_of, t.capacity)
+    if rc == 0:
+        rc = keymap_init(&t.keys, power_of_two(KEYS_PER_ROW * t.capacity), seed)
     if rc < 0:
         return rc
-    bucket_init(&t.rows[CLIENT_SERVER].bucket, total_bps, now_ns)
-    bucket_init(&t.rows[CLIENT_OVERFLOW].bucket, default_bps, now_ns)
+    for row in range(CLIENT_OVERFLOW):
+        allowance_init(&t.rows[row].allowed, 0)
+        t.rows[row].allowed.depth_ms = ALLOWANCE_NODE_DEPTH_MS
+    t.rows[CLIENT_SERVER].allowed.rate_bps = total_bps
+    t.rows[CLIENT_OVERFLOW].allowed = t.default_allowed
+    client_start(&t.rows[CLIENT_SERVER], now_ns)
+    client_start(&t.rows[CLIENT_OVERFLOW], now_ns)
     pthread_mutex_init(&t.mutex, NULL)
     return 0
 
@@ -99,7 +141,27 @@ cdef inline void clients_free(Clients* t) noexcept nogil:
         mapping_free(t.rows, sizeof(Client) * t.capacity)
         pthread_mutex_destroy(&t.mutex)
     t.rows = NULL
+    mapping_free(t.ids, <size_t>CLIENT_ID_BYTES_MAX * t.capacity)
+    t.ids = NULL
+    activity_free(&t.active)
+    activity_free(&t.short_of)
     keymap_free(&t.keys)
+
+
+cdef inline char* clients_id(Clients* t, uint32_t row) noexcept nogil:
+    """Where the name of ``row`` is; ``id_n`` bytes."""
+    return &t.ids[<size_t>CLIENT_ID_BYTES_MAX * row]
+
+
+cdef inline bint row_is_node(uint32_t row) noexcept nogil:
+    """The server or a group: others wait in its line."""
+    return row < CLIENT_OVERFLOW
+
+
+cdef inline void client_start(Client* c, int64_t now_ns) noexcept nogil:
+    """An empty bucket at what is allowed."""
+    bucket_init(&c.bucket, allowance_limit_bps(&c.allowed, c.cap_bps), now_ns)
+    allowance_shape(&c.allowed, &c.bucket)
 
 
 cdef inline Client* clients_at(Clients* t, uint32_t row) noexcept nogil:
@@ -116,16 +178,18 @@ cdef inline void client_use(Client* c, int64_t now_ns) noexcept nogil:
 
 
 cdef inline int64_t clients_add(
-    Clients* t, const Key* key, uint8_t source, int64_t rate_bps, int64_t now_ns
+    Clients* t, const Key* key, int64_t now_ns
 ) noexcept nogil:
-    """A new row for ``key``, or -ENOSPC. The mutex is held."""
+    """A new row for ``key`` in the default class, or -ENOSPC. The mutex is held."""
     cdef uint32_t row = t.used
     cdef Client* c
     if row >= t.capacity:
         return -ENOSPC
     c = &t.rows[row]
-    bucket_init(&c.bucket, rate_bps, now_ns)
-    c.source = source
+    c.allowed = t.default_allowed
+    c.parent = t.default_group
+    c.source = SOURCE_DEFAULT
+    client_start(c, now_ns)
     if key.kind == KEY_ADDRESS:
         c.by_address = 1
         memcpy(c.address, key.bytes, 16)
@@ -146,8 +210,7 @@ cdef inline uint32_t clients_by_address(
     pthread_mutex_lock(&t.mutex)
     row = keymap_find(&t.keys, key)  # another engine may have been first
     if row == KEYMAP_NO_ROW:
-        added = clients_add(
-            t, key, SOURCE_DEFAULT, atomic_load_i64(&t.default_rate_bps), now_ns)
+        added = clients_add(t, key, now_ns)
         row = CLIENT_OVERFLOW if added < 0 else <uint32_t>added
     pthread_mutex_unlock(&t.mutex)
     if row == CLIENT_OVERFLOW:

@@ -7,7 +7,7 @@ memory.
 
 from libc.stdint cimport int64_t, uint32_t
 
-from c_atomic cimport atomic_add_i64
+from c_atomic cimport atomic_add_i32
 from c_socket cimport SHUT_RDWR, shutdown
 from c_uring cimport *
 from clients cimport Client, clients_at
@@ -16,7 +16,8 @@ from engine cimport (
     OP_NONE, OP_RECV, Engine, conn_userdata, engine_drop_request, engine_drop_transfer,
 )
 from filecache cimport File, file_unref
-from gate cimport gate_cancel, gate_client, gate_return
+from gate cimport gate_cancel
+from grant cimport grant_client, grant_return
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
 from ring cimport ring_counted_sqe, ring_sqe
@@ -58,9 +59,9 @@ cdef inline void conn_receive_once(Engine* e, Conn* c) noexcept nogil:
 cdef inline void transfer_end(Engine* e, Conn* c) noexcept nogil:
     """Give everything back that the transfer held; nothing of it is in flight."""
     cdef Transfer* t = c.transfer
-    gate_return(e, t)
+    grant_return(e, t)
     transfer_drop_sources(t)
-    atomic_add_i64(&gate_client(e, t).transfers, -1)
+    atomic_add_i32(&grant_client(e, t).transfers, -1)
     engine_drop_transfer(e, c)
 
 
@@ -98,7 +99,7 @@ cdef inline void conn_release(Engine* e, Conn* c) noexcept nogil:
     if c.transfer != NULL:
         transfer_end(e, c)
     if c.counted:
-        atomic_add_i64(&clients_at(e.clients, c.client).connections, -1)
+        atomic_add_i32(&clients_at(e.clients, c.client).connections, -1)
     sqe = ring_sqe(&e.ring)
     io_uring_prep_close(sqe, c.fd)
     io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)

@@ -25,6 +25,7 @@ cdef struct Counters:
     int64_t reads_cold        # pieces that a kernel worker read
     int64_t reads_ahead       # requests to a disk to read ahead
     int64_t grants
+    int64_t grants_early   # of them: on debt, of what begins
     int64_t parks
     int64_t timeouts_idle
     int64_t timeouts_header

@@ -28,6 +28,7 @@ from limits cimport (
     BRIEF_LASTS_NS, COPY_BYTES, CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS,
     REFUSAL_SLOTS, ZEROCOPIES_MAX, ZEROCOPY_BYTES, Limits,
 )
+from line cimport Line
 from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
 from message cimport Message
 from mime cimport MediaTypes
@@ -105,11 +106,7 @@ cdef struct Engine:
     FileCache files
     Pipes pipes
     GateQueue* gates       # by row of the client table, lazily touched
-    GateQueue* total_first # clients that wait for the total rate, oldest first
-    GateQueue* total_last
-    uint32_t total_waiting # clients in that queue
-    GateQueue total_turn   # this engine's place in turn for the total rate
-    Timer total_timer
+    Line* lines            # by row, of the server and the groups
     Timer drain_timer
     Clients* clients
     MediaTypes media_types

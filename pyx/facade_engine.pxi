@@ -305,6 +305,7 @@ cdef class Engine:
             "reads_cold_total": e.counters.reads_cold,
             "reads_ahead_total": e.counters.reads_ahead,
             "grants_total": e.counters.grants,
+            "grants_early_total": e.counters.grants_early,
             "parks_total": e.counters.parks,
             "first_byte_counts": [
                 e.counters.first_byte[i] for i in range(FIRST_BYTE_BOUNDS + 1)],

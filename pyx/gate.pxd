@@ -8,56 +8,49 @@ transfer.
 """
 
 from libc.errno cimport ENOMEM
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
-from bucket cimport (
-    BUCKET_QUANTUM_MIN_BYTES, Bucket, bucket_quantum, bucket_refund, bucket_take,
+from activity cimport activity_mark
+from c_atomic cimport (
+    atomic_add_i32, atomic_load_i32, atomic_load_u32,
 )
-from c_atomic cimport atomic_add_i64, atomic_load_i64, atomic_store_i64
 from c_prefetch cimport prefetch_line
-from clients cimport CLIENT_SERVER, Client, clients_at
+from clients cimport CLIENT_OVERFLOW, CLIENT_SERVER, Client, clients_at, row_is_node
 from conn cimport TIMER_GATE, Conn
 from engine cimport Engine, engine_run_soon
 from gatequeue cimport (
     GateQueue, gatequeue_pop, gatequeue_push, gatequeue_push_back_front,
     gatequeue_remove,
 )
-from mapping cimport mapping_free, mapping_new_dense
-from transfer cimport TRANSFER_PARKED, TRANSFER_READY, Transfer, transfer_left
+from grant cimport Answer, grant_ask, grant_client, grant_early
+from line cimport Line, line_pop, line_push
+from mapping cimport mapping_free, mapping_new, mapping_new_dense
+from transfer cimport TRANSFER_PARKED, TRANSFER_READY, Transfer
 from wheel cimport Timer, timer_armed, wheel_arm, wheel_cancel, wheel_first_due
-from window cimport window_add
 
-
-cdef enum Refusal:
-    REFUSED_NOT       # granted
-    REFUSED_CLIENT    # the client's own bucket
-    REFUSED_TOTAL     # the server's
 
 cdef enum:
     GATE_TURN_NS = 1000000   # a tick of the wheel
 
-cdef struct Answer:
-    Refusal refusal
-    int64_t wait_ns
-
 
 cdef inline int gate_init(Engine* e) noexcept nogil:
     """Queues for every row; a page is touched when one of its clients first waits."""
+    cdef uint32_t row
     e.gates = <GateQueue*>mapping_new_dense(sizeof(GateQueue) * e.clients.capacity)
-    if e.gates == NULL:
+    e.lines = <Line*>mapping_new(sizeof(Line) * CLIENT_OVERFLOW)
+    if e.gates == NULL or e.lines == NULL:
         return -ENOMEM
-    e.total_timer.kind = TIMER_GATE
-    e.total_timer.owner = CLIENT_SERVER
+    for row in range(CLIENT_OVERFLOW):
+        e.lines[row].timer.kind = TIMER_GATE
+        e.lines[row].timer.owner = row
     return 0
 
 
 cdef inline void gate_free(Engine* e) noexcept nogil:
     mapping_free(e.gates, sizeof(GateQueue) * e.clients.capacity)
+    mapping_free(e.lines, sizeof(Line) * CLIENT_OVERFLOW)
     e.gates = NULL
-
-
-cdef inline Client* gate_client(Engine* e, const Transfer* t) noexcept nogil:
-    return clients_at(e.clients, t.client)
+    e.lines = NULL
 
 
 cdef inline GateQueue* gate_queue(Engine* e, uint32_t row) noexcept nogil:
@@ -68,123 +61,75 @@ cdef inline GateQueue* gate_queue(Engine* e, uint32_t row) noexcept nogil:
     return q
 
 
-cdef inline int64_t gate_quantum(const Bucket* b, int64_t want) noexcept nogil:
-    return min(want, bucket_quantum(atomic_load_i64(&b.rate_bps)))
-
-
-cdef inline int64_t gate_size(
-    const Bucket* own, const Bucket* total, const Transfer* t, uint32_t waiting
-) noexcept nogil:
-    """Bytes of the next grant. The more clients wait for the total rate, the smaller,
-    so that each has its turn soon. A transfer's first is small where anything is
-    limited: many that begin at once all see their first byte soon."""
-    cdef int64_t n = gate_quantum(own, transfer_left(t))
-    n = min(n, max(gate_quantum(total, n) // (1 + waiting), BUCKET_QUANTUM_MIN_BYTES))
-    if t.moved_bytes or n <= BUCKET_QUANTUM_MIN_BYTES:
-        return n
-    if atomic_load_i64(&own.rate_bps) or atomic_load_i64(&total.rate_bps):
-        return BUCKET_QUANTUM_MIN_BYTES
-    return n
-
-
-cdef inline void gate_take_turn(Engine* e, Transfer* t) noexcept nogil:
-    """A grant while engines wait is a turn of this one."""
-    cdef Client* client = gate_client(e, t)
-    cdef Client* server = clients_at(e.clients, CLIENT_SERVER)
-    if atomic_load_i64(&client.queues):
-        e.gates[t.client].turn = atomic_add_i64(&client.turns, 1) + 1
-    if atomic_load_i64(&server.queues):
-        e.total_turn.turn = atomic_add_i64(&server.turns, 1) + 1
-
-
-cdef inline Answer gate_ask(Engine* e, Transfer* t) noexcept nogil:
-    """Charge a quantum to both buckets, or to none."""
-    cdef Bucket* own = &gate_client(e, t).bucket
-    cdef Bucket* total = &clients_at(e.clients, CLIENT_SERVER).bucket
-    cdef int64_t n = gate_size(own, total, t, e.total_waiting)
-    cdef Answer answer
-    answer.refusal = REFUSED_NOT
-    answer.wait_ns = bucket_take(own, n, e.now_ns)
-    if answer.wait_ns > 0:
-        answer.refusal = REFUSED_CLIENT
-        return answer
-    answer.wait_ns = bucket_take(total, n, e.now_ns)
-    if answer.wait_ns > 0:
-        bucket_refund(own, n)
-        answer.refusal = REFUSED_TOTAL
-        return answer
-    t.granted_bytes = n
-    e.counters.grants += 1
-    gate_take_turn(e, t)
-    return answer
-
-
-cdef inline void gate_join_total(Engine* e, GateQueue* q) noexcept nogil:
-    if q.total_queued:
-        return
-    q.total_queued = True
-    e.total_waiting += 1
-    q.total_next = NULL
-    if e.total_first == NULL:
-        e.total_first = q
-    else:
-        e.total_last.total_next = q
-    e.total_last = q
-
-
 cdef inline void gate_count_queue(
-    Engine* e, GateQueue* q, Client* client, bint waits
+    Client* node, uint8_t* counted, bint waits
 ) noexcept nogil:
     """Keep the bucket's count of the engines that wait for it."""
-    if q.counted == waits:
+    if counted[0] == waits:
         return
-    q.counted = waits
-    atomic_add_i64(&client.queues, 1 if waits else -1)
+    counted[0] = waits
+    atomic_add_i32(&node.queues, 1 if waits else -1)
 
 
-cdef inline int64_t gate_yield_ns(GateQueue* q, Client* client) noexcept nogil:
-    """How much later than the bucket's own time a queue wakes, so that engines that
+cdef inline int64_t gate_yield_ns(Client* node, uint32_t turn) noexcept nogil:
+    """How much later than the bucket's own time an engine wakes, so that engines that
     wait for one bucket take turns: the longer ago its last turn, the sooner. Nothing is
     lost by it, because the tokens of the meantime stay in the bucket."""
-    cdef int64_t others = atomic_load_i64(&client.queues) - 1
-    cdef int64_t since = atomic_load_i64(&client.turns) - q.turn
-    if since >= others:
+    cdef int32_t others = atomic_load_i32(&node.queues) - 1
+    cdef uint32_t since = atomic_load_u32(&node.turns) - turn
+    if others <= 0 or since >= <uint32_t>others:
         return 0
-    return (others - since) * GATE_TURN_NS
+    return <int64_t>(others - <int32_t>since) * GATE_TURN_NS
 
 
-cdef inline void gate_arm_total(Engine* e, int64_t wait_ns) noexcept nogil:
-    cdef Client* server = clients_at(e.clients, CLIENT_SERVER)
-    gate_count_queue(e, &e.total_turn, server, True)
+cdef inline void gate_arm_line(Engine* e, uint32_t row, int64_t wait_ns) noexcept nogil:
+    cdef Client* node = clients_at(e.clients, row)
+    cdef Line* line = &e.lines[row]
+    gate_count_queue(node, &line.counted, True)
     wheel_arm(
-        &e.wheel, &e.total_timer,
-        e.now_ns + wait_ns + gate_yield_ns(&e.total_turn, server))
+        &e.wheel, &line.timer, e.now_ns + wait_ns + gate_yield_ns(node, line.turn))
 
 
 cdef inline void gate_schedule(Engine* e, GateQueue* q, Answer answer) noexcept nogil:
     """Wake the queue when what refused it will have tokens again."""
     cdef Client* client = clients_at(e.clients, q.row)
-    if answer.refusal == REFUSED_TOTAL:
-        gate_join_total(e, q)
-        if not timer_armed(&e.total_timer):
-            gate_arm_total(e, answer.wait_ns)
+    if row_is_node(answer.row):
+        if q.in_line:
+            return
+        line_push(&e.lines[answer.row], answer.row, q)
+        if not timer_armed(&e.lines[answer.row].timer):
+            gate_arm_line(e, answer.row, answer.wait_ns)
         return
-    gate_count_queue(e, q, client, True)
+    gate_count_queue(client, &q.counted, True)
     wheel_arm(
-        &e.wheel, &q.timer, e.now_ns + answer.wait_ns + gate_yield_ns(q, client))
+        &e.wheel, &q.timer, e.now_ns + answer.wait_ns + gate_yield_ns(client, q.turn))
 
 
 cdef inline void gate_count_parked(Engine* e, Transfer* t, int change) noexcept nogil:
     e.counters.parked += change
-    atomic_add_i64(&gate_client(e, t).parked, change)
+    atomic_add_i32(&grant_client(e, t).parked, change)
 
 
 cdef inline bint gate_is_behind(Engine* e, const Transfer* t) noexcept nogil:
     """Others of its client wait here. That nobody waits anywhere says the client's row,
     which every grant reads: then the queue, another cache miss, is left alone."""
     return (
-        atomic_load_i64(&gate_client(e, t).parked) != 0
+        atomic_load_i32(&grant_client(e, t).parked) != 0
         and e.gates[t.client].waiting != 0)
+
+
+cdef inline bint gate_line_above(
+    Engine* e, const Transfer* t, Answer* answer
+) noexcept nogil:
+    """Clients wait for a node above already: behind them."""
+    cdef uint32_t parent = grant_client(e, t).parent
+    answer.refused = True
+    answer.wait_ns = 0
+    answer.row = parent
+    if e.lines[parent].first != NULL:
+        return True
+    answer.row = CLIENT_SERVER
+    return e.lines[CLIENT_SERVER].first != NULL
 
 
 cdef inline void gate_park(Engine* e, Transfer* t, Answer answer) noexcept nogil:
@@ -192,6 +137,7 @@ cdef inline void gate_park(Engine* e, Transfer* t, Answer answer) noexcept nogil
     t.state = TRANSFER_PARKED
     e.counters.parks += 1
     gate_count_parked(e, t, 1)
+    activity_mark(&e.clients.short_of, t.client)
     gatequeue_push(q, t)
     if q.waiting == 1:
         gate_schedule(e, q, answer)
@@ -200,15 +146,16 @@ cdef inline void gate_park(Engine* e, Transfer* t, Answer answer) noexcept nogil
 cdef inline bint gate_pass(Engine* e, Transfer* t) noexcept nogil:
     """True with a grant; false when the transfer is parked and will be run again."""
     cdef Answer answer
-    answer.refusal = REFUSED_CLIENT
-    answer.wait_ns = 0
-    if not gate_is_behind(e, t):
-        if e.total_first == NULL:
-            answer = gate_ask(e, t)
-            if answer.refusal == REFUSED_NOT:
-                return True
-        else:
-            answer.refusal = REFUSED_TOTAL  # behind those who already wait for it
+    if gate_line_above(e, t, &answer):
+        pass
+    elif not gate_is_behind(e, t):
+        answer = grant_ask(e, t)
+        if not answer.refused:
+            return True
+        if not row_is_node(answer.row) and grant_early(e, t):
+            return True
+    elif grant_early(e, t):
+        return True
     gate_park(e, t, answer)
     return False
 
@@ -216,8 +163,8 @@ cdef inline bint gate_pass(Engine* e, Transfer* t) noexcept nogil:
 cdef inline Answer gate_serve_one(Engine* e, GateQueue* q) noexcept nogil:
     """Ask for the next in turn of a queue that is not empty."""
     cdef Transfer* t = gatequeue_pop(q)
-    cdef Answer answer = gate_ask(e, t)
-    if answer.refusal != REFUSED_NOT:
+    cdef Answer answer = grant_ask(e, t)
+    if answer.refused:
         gatequeue_push_back_front(q, t)
         return answer
     t.state = TRANSFER_READY
@@ -229,38 +176,43 @@ cdef inline Answer gate_serve_one(Engine* e, GateQueue* q) noexcept nogil:
 cdef inline void gate_wake(Engine* e, GateQueue* q) noexcept nogil:
     """The client's bucket has tokens, or another rate: serve until it refuses."""
     cdef Answer answer
-    while q.waiting and not q.total_queued:
+    while q.waiting and not q.in_line:
         answer = gate_serve_one(e, q)
-        if answer.refusal != REFUSED_NOT:
+        if answer.refused:
             gate_schedule(e, q, answer)
             return
     if q.waiting == 0:
-        gate_count_queue(e, q, clients_at(e.clients, q.row), False)
+        gate_count_queue(clients_at(e.clients, q.row), &q.counted, False)
 
 
-cdef inline void gate_wake_total(Engine* e) noexcept nogil:
-    """The server's bucket has tokens: one quantum to each waiting client in turn."""
-    cdef GateQueue* q
+cdef inline bint gate_serve_first(Engine* e, uint32_t row) noexcept nogil:
+    """One quantum to the first of the line, who then goes to its end. False when the
+    node has no tokens."""
+    cdef Line* line = &e.lines[row]
+    cdef GateQueue* q = line.first
     cdef Answer answer
-    while e.total_first != NULL:
-        q = e.total_first
-        if q.waiting:
-            answer = gate_serve_one(e, q)
-            if answer.refusal == REFUSED_TOTAL:
-                gate_arm_total(e, answer.wait_ns)
-                return
-        e.total_first = q.total_next
-        q.total_queued = False
-        e.total_waiting -= 1
-        if q.waiting == 0:
-            gate_count_queue(e, q, clients_at(e.clients, q.row), False)
-            continue
-        if answer.refusal == REFUSED_NOT:
-            gate_join_total(e, q)
-        else:
-            gate_schedule(e, q, answer)
-    gate_count_queue(
-        e, &e.total_turn, clients_at(e.clients, CLIENT_SERVER), False)
+    answer.refused = False
+    if q.waiting:
+        answer = gate_serve_one(e, q)
+        if answer.refused and answer.row == row:
+            gate_arm_line(e, row, answer.wait_ns)
+            return False
+    line_pop(line)
+    if q.waiting == 0:
+        gate_count_queue(clients_at(e.clients, q.row), &q.counted, False)
+    elif answer.refused:
+        gate_schedule(e, q, answer)
+    else:
+        line_push(line, row, q)
+    return True
+
+
+cdef inline void gate_wake_line(Engine* e, uint32_t row) noexcept nogil:
+    """The node's bucket has tokens: one quantum to each waiting client in turn."""
+    while e.lines[row].first != NULL:
+        if not gate_serve_first(e, row):
+            return
+    gate_count_queue(clients_at(e.clients, row), &e.lines[row].counted, False)
 
 
 cdef inline void gate_look_ahead(Engine* e) noexcept nogil:
@@ -271,7 +223,7 @@ cdef inline void gate_look_ahead(Engine* e) noexcept nogil:
     if due == NULL:
         return
     prefetch_line(due.link.next)
-    if due.kind != TIMER_GATE or due.owner == CLIENT_SERVER:
+    if due.kind != TIMER_GATE or row_is_node(due.owner):
         return
     q = &e.gates[due.owner]
     prefetch_line(&q.waiting)
@@ -281,17 +233,17 @@ cdef inline void gate_look_ahead(Engine* e) noexcept nogil:
 
 cdef inline void gate_timer(Engine* e, uint32_t row) noexcept nogil:
     gate_look_ahead(e)
-    if row == CLIENT_SERVER:
-        gate_wake_total(e)
+    if row_is_node(row):
+        gate_wake_line(e, row)
     else:
         gate_wake(e, &e.gates[row])
 
 
 cdef inline void gate_retime(Engine* e, uint32_t row) noexcept nogil:
     """The limit of ``row`` changed: let those who wait see it now."""
-    if row == CLIENT_SERVER:
-        wheel_cancel(&e.wheel, &e.total_timer)
-        gate_wake_total(e)
+    if row_is_node(row):
+        wheel_cancel(&e.wheel, &e.lines[row].timer)
+        gate_wake_line(e, row)
         return
     if e.gates[row].waiting:
         wheel_cancel(&e.wheel, &e.gates[row].timer)
@@ -312,29 +264,4 @@ cdef inline void gate_cancel(Engine* e, Transfer* t) noexcept nogil:
     t.state = TRANSFER_READY
     if q.waiting == 0:
         wheel_cancel(&e.wheel, &q.timer)
-        gate_count_queue(e, q, clients_at(e.clients, q.row), False)
-
-
-cdef inline void gate_settle(Engine* e, Transfer* t, int64_t moved) noexcept nogil:
-    """``moved`` of the granted bytes reached the socket."""
-    cdef Client* client = gate_client(e, t)
-    t.granted_bytes -= moved
-    e.counters.bytes_sent += moved
-    atomic_add_i64(&client.bytes_total, moved)
-    atomic_store_i64(&client.last_active_ns, e.now_ns)
-    window_add(&client.window, moved, e.now_ns)
-
-
-cdef inline void gate_trim(Engine* e, Transfer* t, int64_t keep) noexcept nogil:
-    """Give back all but ``keep`` of what was granted and not used."""
-    cdef int64_t n = t.granted_bytes - keep
-    if n <= 0:
-        return
-    bucket_refund(&gate_client(e, t).bucket, n)
-    bucket_refund(&clients_at(e.clients, CLIENT_SERVER).bucket, n)
-    t.granted_bytes = keep
-
-
-cdef inline void gate_return(Engine* e, Transfer* t) noexcept nogil:
-    """Give back what was granted and not used."""
-    gate_trim(e, t, 0)
+        gate_count_queue(clients_at(e.clients, q.row), &q.counted, False)

@@ -15,18 +15,19 @@ cdef struct TransferList:
     Transfer* last
 
 cdef enum:
-    GATEQUEUE_UNUSED_BYTES = 37   # so that every queue begins with a cache line
+    GATEQUEUE_UNUSED_BYTES = 30   # so that every queue begins with a cache line
 
 cdef struct GateQueue:
     Timer timer             # when the bucket will have paid its debt
     TransferList fresh
     TransferList bulk
     # The second line, which turns with others need.
-    GateQueue* total_next   # in the engine's queue for the total rate
-    int64_t turn            # the bucket's count of turns when this queue had its last
+    GateQueue* line_next    # in the line for the tokens of a node above
+    int64_t early_vt_ns     # when what begins may run on debt again (gate.pxd)
     uint32_t row            # of the client table
     uint32_t waiting
-    uint8_t total_queued
+    uint32_t turn           # the bucket's count of turns when this queue had its last
+    uint32_t in_line        # 1 + the row of the node whose line it is in; 0: none
     uint8_t counted         # among the bucket's queues
     uint8_t bulk_next       # whose turn it is
     uint8_t unused[GATEQUEUE_UNUSED_BYTES]

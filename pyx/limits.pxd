@@ -74,6 +74,10 @@ cdef enum:
     MAILBOX_LETTERS = 1024
     LISTENERS_MAX = 16
     CLIENT_ID_BYTES_MAX = 64
+    # Rows that are kept for groups; a line of waiting clients each, on every engine.
+    GROUPS_MAX = 256
+    # What the control pass tells engines at once of rates that grew much.
+    RETIMES_MAX = 32
 
 cdef extern from *:
     """

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport strlen
 
 from c_assert cimport ENGINE_ASSERT
-from c_atomic cimport atomic_add_i64
+from c_atomic cimport atomic_add_i32, atomic_add_i64
 from c_file cimport RWF_NOWAIT, preadv2
 from c_llhttp cimport HTTP_HEAD
 from c_socket cimport iovec
@@ -55,7 +55,7 @@ cdef inline Transfer* response_new(
     t.close_after = close
     t.started_ns = c.request.started_ns if c.request.started_ns else e.now_ns
     client_use(row, e.now_ns)
-    atomic_add_i64(&row.transfers, 1)
+    atomic_add_i32(&row.transfers, 1)
     atomic_add_i64(&row.requests_total, 1)
     return t
 

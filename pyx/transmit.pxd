@@ -23,7 +23,8 @@ from engine cimport (
     engine_is_shared, engine_run_first, engine_run_soon,
 )
 from finish cimport conn_response_done
-from gate cimport gate_pass, gate_return, gate_settle, gate_trim
+from gate cimport gate_pass
+from grant cimport grant_return, grant_settle, grant_trim
 from limits cimport COPY_BYTES, INLINE_MOVE_BYTES, LINGER_BYTES_MAX, SHARED_MOVE_BYTES
 from message cimport Span
 from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
@@ -60,7 +61,7 @@ cdef extern from *:
 cdef inline void transmit_account(
     Engine* e, Conn* c, Transfer* t, int64_t moved
 ) noexcept nogil:
-    gate_settle(e, t, moved)
+    grant_settle(e, t, moved)
     transfer_advance(t, moved)
     if t.started_ns:
         counters_first_byte(&e.counters, e.now_ns - t.started_ns)
@@ -79,7 +80,7 @@ cdef inline io_uring_sqe* transmit_sqe(
 cdef inline void transmit_poll(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     """Wait until the socket takes more; tokens do not wait with it."""
     cdef io_uring_sqe* sqe
-    gate_return(e, t)
+    grant_return(e, t)
     sqe = transmit_sqe(e, c, t, TRANSFER_POLLING)
     io_uring_prep_poll_add(sqe, c.fd, POLLOUT)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_POLL))
@@ -148,7 +149,7 @@ cdef inline void transmit_cold(
     cdef io_uring_sqe* sqe
     t.pipe = pipes_take(&e.pipes)
     if t.pipe < 0:
-        gate_return(e, t)
+        grant_return(e, t)
         t.state = TRANSFER_QUEUED
         pipes_wait(&e.pipes, t)
         return
@@ -203,7 +204,7 @@ cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef int64_t most = transmit_most(e, c, t, offset)
     cdef int64_t n = min(most, min(t.granted_bytes, s.n - t.span_done))
     if t.granted_bytes - n < most // 4 and n == most:
-        gate_trim(e, t, n)  # a scrap of a grant is not worth a piece of its own
+        grant_trim(e, t, n)  # a scrap of a grant is not worth a piece of its own
     if t.strategy == STRATEGY_COPY:
         transmit_copy(e, c, t, offset, n)
     elif pagecache_has(e, t, offset, n):
@@ -294,7 +295,7 @@ cdef inline void on_send(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Transfer* t = c.transfer
     if not transmit_back(e, c):
         if res > 0:
-            gate_settle(e, t, res)  # sent and paid for, whoever has gone since
+            grant_settle(e, t, res)  # sent and paid for, whoever has gone since
         conn_release(e, c)
         return
     if res < 0 and res != -EAGAIN and res != -EINTR:

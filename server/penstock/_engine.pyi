@@ -5,20 +5,32 @@ descriptors and plain numbers, and afterwards reads counters.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, TypeAlias, TypedDict
+
+from penstock.allowances import Allowance, Cap, ClientEntry, GroupEntry, Source
 
 UNLIMITED: int  # 0, the rate that means "no limit"
 MAX_RATE_BPS: int  # the largest accepted rate, bytes per second
 MAX_CLIENT_ID_BYTES: int  # longest client id, UTF-8 bytes
+MAX_GROUPS: int
 FIRST_BYTE_BOUNDS_NS: tuple[int, ...]  # upper bounds of the first-byte histogram
 REFUSAL_CONNECTIONS: int  # beyond max_connections: told 503
 
 LIMITS: Mapping[str, tuple[int, int, int]]  # EngineLimits: (default, least, most)
 
+Limiter: TypeAlias = Literal[
+    "none", "client", "group", "server", "peer", "disk", "schedule", "quota"
+]
+
+class SharePass(NamedTuple):
+    active: int  # clients that were active since the last pass
+    backlogged: int  # of them: wanted more than they got
+    raised: int  # rows whose waiting transfers were timed anew
+
 class ClientRow(NamedTuple):
     client_id: str
-    target_bps: int  # 0 = unlimited
-    source: Literal["default", "file", "api"]  # who set target_bps
+    target_bps: int  # as rate_bps
+    source: Source
     bytes_total: int
     requests_total: int
     connections: int
@@ -27,6 +39,33 @@ class ClientRow(NamedTuple):
     fill_bytes: int  # tokens in the bucket; negative = debt
     mean_bps: int  # bytes per second over the last ten complete seconds
     last_active_ns: int  # CLOCK_MONOTONIC; 0 = never
+    rate_bps: int  # as in Allowance, and those below
+    effective_bps: int  # at which its bucket runs now; 0 = unlimited
+    ceil_bps: int
+    min_bps: int
+    weight: int
+    burst_bytes: int
+    peak_bps: int
+    group: str | None
+    cap_bps: int  # one more limit, of a schedule or quota; 0 = none
+    limited_by: Limiter  # what keeps it from more now
+
+class GroupRow(NamedTuple):
+    name: str
+    rate_bps: int
+    ceil_bps: int
+    min_bps: int
+    weight: int
+    burst_bytes: int
+    peak_bps: int
+    source: Source
+    effective_bps: int
+    bytes_total: int
+    mean_bps: int
+    active: int  # members that were active in the last control pass
+    backlogged: int  # of them: wanted more than they got
+    cap_bps: int
+    limited_by: Limiter
 
 class ClientTable:
     """The clients, their limits and buckets; shared by all engines.
@@ -54,29 +93,83 @@ class ClientTable:
             OverflowError: the table is full.
         """
 
+    def set_client(
+        self, client_id: str, allowed: Allowance, group: str | None, source: Source
+    ) -> int:
+        """Say all that one client is allowed, live; returns the new version.
+
+        Raises:
+            ValueError: a number, the id or the group is unusable (nothing changes).
+            OverflowError: the table is full.
+        """
+
+    def set_group(self, name: str, allowed: Allowance, source: Source) -> int:
+        """Likewise for a group, which is made if need be.
+
+        Raises:
+            ValueError: a number or the name is unusable.
+            OverflowError: there are MAX_GROUPS.
+        """
+
+    def drop_group(self, name: str) -> int:
+        """Its members become children of the server; returns the new version.
+
+        Raises:
+            ValueError: there is no such group.
+        """
+
     def configure(
         self,
         *,
-        default_rate_bps: int,
-        total_rate_bps: int,
-        clients: Sequence[tuple[str, int | None, Sequence[bytes]]],
+        default: Allowance,
+        total: Allowance,
+        groups: Sequence[GroupEntry] = (),
+        clients: Sequence[ClientEntry] = (),
+        default_group: str | None = None,
     ) -> int:
         """Apply a whole configuration; returns the new version.
 
-        Args:
-            clients: ``(client_id, rate_bps or None for the default, SHA-256
-                digests (32 bytes each) of its bearer tokens)``.
-
-        Tokens that are no longer listed stop identifying their client. A client
-        that was set by "file" before and is not listed returns to the default;
-        one that was set by "api" and is not listed keeps its limit.
+        Tokens that are no longer listed stop identifying their client. A client or
+        group that was set by "file" before and is not listed returns to the default or
+        ends; one that was set by "api" and is not listed stays.
 
         Raises:
-            ValueError: a rate, a name or a digest is unusable (nothing changes).
-            OverflowError: more clients than rows (nothing changes).
+            ValueError: a number, a name or a digest is unusable (nothing changes).
+            OverflowError: more clients than rows, more groups than MAX_GROUPS
+                (nothing changes).
         """
 
+    def set_cap(self, client_id: str, cap_bps: int, by: Cap | None = None) -> None:
+        """One more limit beside the configured ones; 0 takes it away.
+
+        Raises:
+            ValueError: the rate or the id is unusable.
+            OverflowError: the table is full.
+        """
+
+    def set_group_cap(self, name: str, cap_bps: int, by: Cap | None = None) -> None:
+        """Likewise.
+
+        Raises:
+            ValueError: the rate is unusable, or there is no such group.
+        """
+
+    def set_total_cap(self, cap_bps: int, by: Cap | None = None) -> None: ...
+    def share(self) -> SharePass:
+        """The control pass: divide what the server and its groups have among those who
+        were active since the last one. To be called some ten times a second; costs
+        what the active clients cost (microseconds for a few, a millisecond for
+        thousands)."""
+
     def snapshot(self) -> list[ClientRow]: ...
+    def find(self, client_id: str) -> ClientRow | None:
+        """None: nobody of that name has been seen or configured.
+
+        Raises:
+            ValueError: the id is unusable.
+        """
+
+    def groups(self) -> list[GroupRow]: ...
     def default_rate_bps(self) -> int: ...
     def total_rate_bps(self) -> int: ...
 
@@ -130,6 +223,7 @@ class EngineStatistics(TypedDict):
     reads_cold_total: int
     reads_ahead_total: int
     grants_total: int
+    grants_early_total: int  # of them: on debt, of transfers that begin
     parks_total: int
     first_byte_counts: list[int]  # one per bound, and the last one above all
     first_byte_sum_ns: int

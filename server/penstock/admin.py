@@ -23,7 +23,8 @@ from penstock.admin_models import (
     Refused,
     StatusView,
 )
-from penstock.control import UNLIMITED, Control, State
+from penstock.allowances import UNLIMITED
+from penstock.control import Control, State
 from penstock.durations import SECOND_NS
 from penstock.facade import EngineHandle
 from penstock.limits import CLIENT_ROWS_MAX

@@ -8,14 +8,15 @@ import logging
 from enum import StrEnum
 from typing import Any
 
+from penstock.allowances import UNLIMITED, Allowance
 from penstock.errors import PenstockError
 from penstock.facade import Clients
 from penstock.loading import Source
 from penstock.settings import Settings
+from penstock.sharing import Sharing
 
 log = logging.getLogger(__name__)
 
-UNLIMITED = 0  # the engine's word for "no limit"
 # Sections and keys that a reload may change; all others need a restart.
 _LIVE_SECTIONS = {"shaping", "clients", "telemetry"}
 _LIVE_KEYS = {("server", "drain_timeout"), ("admin", "token_sha256")}
@@ -34,6 +35,7 @@ class Control:
         self.source = source
         self.settings = settings
         self.clients = clients
+        self.sharing = Sharing(clients)
         self.state = State.STARTING
         self.reloads_ok = 0
         self.reloads_refused = 0
@@ -77,8 +79,8 @@ class Control:
         shaping = settings.shaping
         try:
             return self.clients.configure(
-                default_rate_bps=shaping.client_rate_bps or UNLIMITED,
-                total_rate_bps=shaping.total_rate_bps or UNLIMITED,
+                default=Allowance(shaping.client_rate_bps or UNLIMITED),
+                total=Allowance(shaping.total_rate_bps or UNLIMITED),
                 clients=settings.client_list(),
             )
         except (ValueError, OverflowError) as error:

@@ -6,11 +6,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from penstock._engine import ClientRow, EngineStatistics
+from penstock.allowances import Allowance, Cap, ClientEntry, GroupEntry, Source
 
-# A client's id, its rate or None for the default, the digests of its tokens.
-ClientEntry = tuple[str, int | None, Sequence[bytes]]
+if TYPE_CHECKING:
+    from penstock._engine import (
+        ClientRow,
+        EngineStatistics,
+        GroupRow,
+        SharePass,
+    )
 
 
 class EngineHandle(Protocol):
@@ -32,11 +36,24 @@ class Clients(Protocol):
     @property
     def overflow_total(self) -> int: ...
     def set_rate(self, client_id: str, rate_bps: int) -> int: ...
+    def set_client(
+        self, client_id: str, allowed: Allowance, group: str | None, source: Source
+    ) -> int: ...
+    def set_group(self, name: str, allowed: Allowance, source: Source) -> int: ...
+    def drop_group(self, name: str) -> int: ...
     def configure(
         self,
         *,
-        default_rate_bps: int,
-        total_rate_bps: int,
-        clients: Sequence[ClientEntry],
+        default: Allowance,
+        total: Allowance,
+        groups: Sequence[GroupEntry] = (),
+        clients: Sequence[ClientEntry] = (),
+        default_group: str | None = None,
     ) -> int: ...
+    def set_cap(self, client_id: str, cap_bps: int, by: Cap | None = None) -> None: ...
+    def set_group_cap(self, name: str, cap_bps: int, by: Cap | None = None) -> None: ...
+    def set_total_cap(self, cap_bps: int, by: Cap | None = None) -> None: ...
+    def share(self) -> "SharePass": ...
+    def find(self, client_id: str) -> "ClientRow | None": ...
+    def groups(self) -> "list[GroupRow]": ...
     def snapshot(self) -> "list[ClientRow]": ...

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from penstock.allowances import UNLIMITED
 from penstock.clientids import OTHER_CLIENTS
-from penstock.control import UNLIMITED, Control
+from penstock.control import Control
 
 if TYPE_CHECKING:
     from penstock._engine import ClientRow

@@ -13,6 +13,33 @@ from prometheus_client.registry import Collector
 
 from penstock import __version__
 from penstock.control import Control, State
+from penstock.sharing import Sharing
+
+
+def _sharing(sharing: Sharing) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "penstock_share_passes_total",
+        "Control passes that divided what the server and its groups have",
+        value=sharing.passes,
+    )
+    yield CounterMetricFamily(
+        "penstock_share_seconds_total", "Time in them", value=sharing.busy_ns / 1e9
+    )
+    yield GaugeMetricFamily(
+        "penstock_share_late_seconds",
+        "How much later than due the latest began",
+        value=sharing.late_ns / 1e9,
+    )
+    yield GaugeMetricFamily(
+        "penstock_clients_active",
+        "Clients that were active before the latest control pass",
+        value=sharing.active,
+    )
+    yield GaugeMetricFamily(
+        "penstock_clients_backlogged",
+        "Of them: those who wanted more than they got",
+        value=sharing.backlogged,
+    )
 
 
 class ControlCollector(Collector):
@@ -31,6 +58,7 @@ class ControlCollector(Collector):
             ("client_rows_limit", "Rows of the client table", clients.row_limit),
         ):
             yield GaugeMetricFamily(f"penstock_{name}", documentation, value=int(value))
+        yield from _sharing(control.sharing)
         yield CounterMetricFamily(
             "penstock_client_table_overflow_total",
             "Clients that found the client table full",

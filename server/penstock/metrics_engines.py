@@ -41,6 +41,7 @@ ENGINE_METRICS = {
     "reads_cold_total": "Pieces of files that a kernel worker read from a disk",
     "reads_ahead_total": "Requests to a disk to read ahead of a download",
     "grants_total": "Quanta granted by token buckets",
+    "grants_early_total": "Quanta granted on debt to transfers that begin",
     "parks_total": "Times a transfer had to wait for tokens",
     "timeouts_idle_total": "Connections closed: no request came",
     "timeouts_header_total": "Connections closed: a request head took too long",

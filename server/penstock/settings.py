@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from penstock.addresses import Address, parse_address
+from penstock.allowances import Allowance, ClientEntry
 from penstock.clientids import check_client_id
 from penstock.durations import SECOND_NS, format_duration
 from penstock.fieldtypes import (
@@ -173,9 +174,14 @@ class Settings(Section):
             for address in self.server.listen
         ]
 
-    def client_list(self) -> list[tuple[str, int | None, tuple[bytes, ...]]]:
+    def client_list(self) -> list[ClientEntry]:
         """What ``ClientTable.configure`` takes."""
-        return [(i, c.rate_bps, c.token_sha256) for i, c in self.clients.items()]
+        return [
+            ClientEntry(
+                i, Allowance(c.rate_bps) if c.rate_bps else None, None, c.token_sha256
+            )
+            for i, c in self.clients.items()
+        ]
 
     def public(self) -> dict[str, Any]:
         """Every setting as the file would spell it; digests of tokens are counted."""

@@ -76,6 +76,7 @@ class Supervisor:
             with trio.open_signal_receiver(*_SIGNALS) as signals:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._handle_signals, signals)
+                    nursery.start_soon(self._control.sharing.run)
                     await self._run_admin_and_engines(nursery)
                     nursery.cancel_scope.cancel()
         finally:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from penstock.allowances import Allowance, ClientEntry, GroupEntry
 from penstock.control import Control
 from penstock.rates import MAX_RATE_BPS
 
 if TYPE_CHECKING:
-    from penstock._engine import ClientRow, EngineStatistics
+    from penstock._engine import ClientRow, EngineStatistics, SharePass
 
 MakeControl = Callable[..., Control]
 WAIT_S = 10.0  # far more than anything here takes
@@ -32,6 +33,22 @@ class FakeRow(NamedTuple):
     fill_bytes: int = 0
     mean_bps: int = 0
     last_active_ns: int = 0
+    rate_bps: int = 0
+    effective_bps: int = 0
+    ceil_bps: int = 0
+    min_bps: int = 0
+    weight: int = 100
+    burst_bytes: int = 0
+    peak_bps: int = 0
+    group: str | None = None
+    cap_bps: int = 0
+    limited_by: str = "none"
+
+
+class FakePass(NamedTuple):
+    active: int
+    backlogged: int
+    raised: int
 
 
 class FakeClients:
@@ -43,6 +60,7 @@ class FakeClients:
         self.overflow_total = 0
         self.rows: dict[str, FakeRow] = {}
         self.configured: list[dict[str, Any]] = []
+        self.passes = 0
 
     @property
     def rows_used(self) -> int:
@@ -60,27 +78,35 @@ class FakeClients:
     def configure(
         self,
         *,
-        default_rate_bps: int,
-        total_rate_bps: int,
-        clients: Sequence[tuple[str, int | None, Sequence[bytes]]],
+        default: Allowance,
+        total: Allowance,
+        groups: Sequence[GroupEntry] = (),
+        clients: Sequence[ClientEntry] = (),
+        default_group: str | None = None,
     ) -> int:
-        if len(self.rows.keys() | {c[0] for c in clients}) > self.row_limit:
+        if len(self.rows.keys() | {c.client_id for c in clients}) > self.row_limit:
             raise OverflowError(f"more clients than {self.row_limit} rows")
         self.configured.append(
             {
-                "default_rate_bps": default_rate_bps,
-                "total_rate_bps": total_rate_bps,
+                "default": default,
+                "total": total,
+                "groups": list(groups),
                 "clients": list(clients),
+                "default_group": default_group,
             }
         )
         for client_id, row in list(self.rows.items()):
             if row.source != "api":
-                self._put(client_id, default_rate_bps, "default")
-        for client_id, rate_bps, _ in clients:
-            if rate_bps is not None:
-                self._put(client_id, rate_bps, "file")
+                self._put(client_id, default.rate_bps, "default")
+        for entry in clients:
+            if entry.allowed is not None:
+                self._put(entry.client_id, entry.allowed.rate_bps, "file")
         self.version += 1
         return self.version
+
+    def share(self) -> "SharePass":
+        self.passes += 1
+        return cast("SharePass", FakePass(0, 0, 0))
 
     def _put(self, client_id: str, rate_bps: int, source: str) -> None:
         row = self.rows.get(client_id, FakeRow(client_id))
@@ -180,7 +206,7 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         accept_errors_total requests_total requests_reused_total requests_in_progress
         parse_errors_total transfers transfers_parked bytes_sent_total
         bytes_spliced_total zerocopy_sends_total reads_cold_total reads_ahead_total
-        grants_total parks_total first_byte_sum_ns
+        grants_total grants_early_total parks_total first_byte_sum_ns
         timeouts_idle_total timeouts_header_total timeouts_write_total pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
         cache_bytes cache_hits_total cache_misses_total cache_evictions_total

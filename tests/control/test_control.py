@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.allowances import Allowance, ClientEntry
 from penstock.control import Control
 from penstock.errors import PenstockError
 from tests.control.fakes import FakeClients, MakeControl
@@ -25,9 +26,14 @@ def test_settings_reach_the_client_table_at_the_start(
     )
     assert clients.configured == [
         {
-            "default_rate_bps": 7,
-            "total_rate_bps": 9,
-            "clients": [("a", 3, (DIGEST,)), ("b", None, ())],
+            "default": Allowance(7),
+            "total": Allowance(9),
+            "groups": [],
+            "clients": [
+                ClientEntry("a", Allowance(3), None, (DIGEST,)),
+                ClientEntry("b"),
+            ],
+            "default_group": None,
         }
     ]
 
@@ -36,8 +42,8 @@ def test_no_rate_means_no_limit(
     make_control: MakeControl, clients: FakeClients
 ) -> None:
     make_control("")
-    assert clients.configured[0]["default_rate_bps"] == 0
-    assert clients.configured[0]["total_rate_bps"] == 0
+    assert clients.configured[0]["default"] == Allowance()
+    assert clients.configured[0]["total"] == Allowance()
 
 
 def test_a_reload_applies_limits_and_raises_the_version(

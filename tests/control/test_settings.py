@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.allowances import Allowance, ClientEntry
 from penstock.errors import PenstockError
 from penstock.loading import Source
 from penstock.settings import Settings
@@ -79,8 +80,10 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
     assert limits["show_dotfiles"] == 1
     assert settings.telemetry.top_clients == 10
     assert settings.client_list() == [
-        ("user_123", 10_000_000, (bytes.fromhex(OTHER_DIGEST),)),
-        ("192.0.2.7", None, ()),
+        ClientEntry(
+            "user_123", Allowance(10_000_000), None, (bytes.fromhex(OTHER_DIGEST),)
+        ),
+        ClientEntry("192.0.2.7"),
     ]
 
 

@@ -113,14 +113,14 @@ def test_an_ended_connection_is_gone_soon_after_its_peer(server: Server) -> None
 def test_a_last_response_that_waits_for_tokens_notices_a_peer_that_leaves(
     start: Callable[..., Server],
 ) -> None:
-    server = start("--client-rate", "10kB/s", "--cpus", "0")
+    server = start("--client-rate", "1kB/s", "--cpus", "0")
     with server.client() as hungry:
         hungry.send(request("/big"))  # its debt makes the others wait
         server.wait("parking", lambda: server.total("transfers_parked") == 1)
-        clients = [server.client() for _ in range(10)]
+        clients = [server.client() for _ in range(20)]  # the first begin on debt
         for client in clients:
             client.send(request("/hello.txt", **CLOSE))
-        server.wait("parking", lambda: server.total("transfers_parked") == 11)
+        server.wait("parking", lambda: server.total("transfers_parked") > 10)
         for client in clients:
             client.reset()
         server.wait("the end", lambda: server.total("connections") == 1, 1.0)

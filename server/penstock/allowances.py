@@ -1,0 +1,49 @@
+"""What nodes of the tree are allowed, as the engine takes it: plain numbers."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+DEFAULT_WEIGHT = 100
+MAX_WEIGHT = 10_000
+UNLIMITED = 0  # a rate that is no limit
+
+Source = Literal["default", "file", "api"]  # who said what a node is allowed
+Cap = Literal["schedule", "quota"]
+
+
+class Allowance(NamedTuple):
+    """Of the server, a group or a client; rates in bytes per second.
+
+    Args:
+        rate_bps: its own limit; 0: none.
+        ceil_bps: so much with what it may borrow of its parent; 0: as ``rate_bps``.
+        min_bps: guaranteed.
+        weight: 1 to ``MAX_WEIGHT``, its share of what is left.
+        burst_bytes: what its bucket holds; 0: two seconds of the rate.
+        peak_bps: how fast a full bucket drains; 0: 1.12 times the rate.
+    """
+
+    rate_bps: int = UNLIMITED
+    ceil_bps: int = 0
+    min_bps: int = 0
+    weight: int = DEFAULT_WEIGHT
+    burst_bytes: int = 0
+    peak_bps: int = 0
+
+
+class ClientEntry(NamedTuple):
+    """A client of the configuration; without ``allowed`` it is of the default class.
+
+    Args:
+        token_digests: SHA-256 of its bearer tokens, 32 bytes each.
+    """
+
+    client_id: str
+    allowed: Allowance | None = None
+    group: str | None = None
+    token_digests: Sequence[bytes] = ()
+
+
+class GroupEntry(NamedTuple):
+    name: str
+    allowed: Allowance
