@@ -99,6 +99,7 @@ cdef struct Clients:
     Allowance default_allowed   # of clients that have none of their own
     int64_t overflow_total   # lookups that ended in CLIENT_OVERFLOW
     uint32_t default_group   # row
+    uint32_t explains        # whether responses say what limits them
     uint32_t capacity
     uint32_t used            # rows, the standing ones included
 
@@ -112,6 +113,7 @@ cdef inline int clients_init(
     t.capacity = capacity + CLIENT_FIRST
     t.used = CLIENT_FIRST
     t.overflow_total = 0
+    t.explains = False
     t.default_group = CLIENT_SERVER
     allowance_init(&t.default_allowed, default_bps)
     t.rows = <Client*>mapping_new_dense(sizeof(Client) * t.capacity)

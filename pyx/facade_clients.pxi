@@ -208,7 +208,7 @@ cdef class ClientTable:
     def configure(self, *, default, total, groups=(), clients=(), default_group=None):
         wanted = [self.checked_client(entry) for entry in clients]
         self.check_nodes(default, total, groups, default_group, wanted)
-        new_rows = sum(1 for entry in wanted if not self.knows(entry.client_id))
+        new_rows = sum(1 for entry in wanted if self.number_of(entry.client_id) is None)
         if self.rows_used + new_rows > self.row_limit:
             raise OverflowError(
                 f"{new_rows} more clients do not fit: {self.rows_used} of "
@@ -260,11 +260,6 @@ cdef class ClientTable:
                 raise ValueError(
                     f"clients.{entry.client_id}.token_sha256: a SHA-256 has 32 bytes")
         return entry
-
-    def knows(self, str client_id):
-        cdef Key key
-        key_of_name(&key, checked_id(client_id), parsed_address(client_id))
-        return keymap_find(&self.table.keys, &key) != KEYMAP_NO_ROW
 
     def apply_defaults(self, allowed, default_group):
         # Rows are added under the mutex: one with the old default is counted in
@@ -353,12 +348,20 @@ cdef class ClientTable:
         return [
             client_row(&self.table, row, names, now) for row in range(first, used)]
 
-    def find(self, client_id):
+    def set_explain(self, explain):
+        self.table.explains = bool(explain)
+
+    def number_of(self, client_id):
+        """The row, or None."""
         cdef Key key
         cdef uint32_t row
         key_of_name(&key, checked_id(client_id), parsed_address(client_id))
         row = keymap_find(&self.table.keys, &key)
-        if row == KEYMAP_NO_ROW:
+        return None if row == KEYMAP_NO_ROW else row
+
+    def find(self, client_id):
+        row = self.number_of(client_id)
+        if row is None:
             return None
         names = {r: name for name, r in self.group_rows.items()}
         return client_row(&self.table, row, names, clock_monotonic_ns())

@@ -3,6 +3,8 @@
 from libc.stdlib cimport calloc, free
 
 from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
+from clients cimport clients_at
+from conn cimport Conn as EngineConn
 from counters cimport FIRST_BYTE_BOUND_NS, FIRST_BYTE_BOUNDS, STATUS_SLOTS
 from encodings cimport ENCODING_COUNT, ENCODING_IDENTITY, Encodings, encoding_names
 from engine cimport (
@@ -12,19 +14,23 @@ from engine cimport (
     engine_free, engine_init,
 )
 from gate cimport gate_free, gate_init
+from limiter cimport limiter_of_transfer
 from limits cimport (
     LISTENERS_MAX, RANGES_MAX, REFUSAL_SLOTS, TARGET_BYTES_MAX, Limits,
 )
 from loop cimport loop_run
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
 from mime cimport MediaType
+from slab cimport slab_at
 from strategy cimport TRANSMIT_AUTO, TRANSMIT_ZEROCOPY
+from transfer cimport Transfer
 
 import errno as errno_names
 import os
 
 FIRST_BYTE_BOUNDS_NS = tuple(FIRST_BYTE_BOUND_NS[i] for i in range(FIRST_BYTE_BOUNDS))
 SECOND = 1_000_000_000
+TRANSFERS_SHOWN_MAX = 100
 REFUSAL_CONNECTIONS = REFUSAL_SLOTS
 STATES = {
     ENGINE_STARTING: "starting", ENGINE_SERVING: "serving",
@@ -258,6 +264,28 @@ cdef class Engine:
         mailbox_drain_fd(&self.e.outbox)
         while mailbox_take(&self.e.outbox, &letter):
             found.append((EVENTS[letter.kind], letter.b))
+        return found
+
+    def transfers(self, client_id, int most=TRANSFERS_SHOWN_MAX):
+        """Read while they go on: each line is true by itself, and a moment old."""
+        cdef uint32_t row, i
+        cdef EngineConn* c
+        cdef Transfer* t
+        found = []
+        number = self.clients.number_of(client_id)
+        if number is None:
+            return found
+        row = number
+        for i in range(self.e.conns.fresh):
+            c = <EngineConn*>slab_at(&self.e.conns, i)
+            t = c.transfer
+            if t != NULL and t.client == row:
+                found.append(TransferRow(
+                    self.e.index, t.status, t.total_bytes, t.moved_bytes,
+                    LIMITERS[limiter_of_transfer(
+                        clients_at(&self.clients.table, row), t.state)]))
+                if len(found) == most:
+                    break
         return found
 
     def statistics(self):

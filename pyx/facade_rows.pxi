@@ -5,17 +5,14 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from bucket cimport bucket_fill_bytes
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
-    CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_CLIENT, LIMITER_DISK, LIMITER_GROUP,
-    LIMITER_NONE, LIMITER_PEER, LIMITER_QUOTA, LIMITER_SCHEDULE, LIMITER_SERVER,
+    CLIENT_OVERFLOW, LIMITER_CLIENT, LIMITER_GROUP, LIMITER_NONE, LIMITER_SERVER,
     Client, Clients, clients_at, clients_id,
 )
+from limiter cimport LIMITER_COUNT, LIMITER_NAMES, limiter_of_client, limiter_own
 from tree cimport Tree
 from window cimport window_mean_bps
 
-LIMITERS = {
-    LIMITER_NONE: "none", LIMITER_CLIENT: "client", LIMITER_GROUP: "group",
-    LIMITER_SERVER: "server", LIMITER_PEER: "peer", LIMITER_DISK: "disk",
-    LIMITER_SCHEDULE: "schedule", LIMITER_QUOTA: "quota"}
+LIMITERS = tuple(LIMITER_NAMES[i].decode() for i in range(LIMITER_COUNT))
 OVERFLOW_ID = "(overflow)"
 
 
@@ -40,6 +37,14 @@ class ClientRow(NamedTuple):
     peak_bps: int
     group: str | None
     cap_bps: int
+    limited_by: str
+
+
+class TransferRow(NamedTuple):
+    engine: int
+    status: int
+    total_bytes: int
+    moved_bytes: int
     limited_by: str
 
 
@@ -70,24 +75,6 @@ cdef str name_of(Clients* t, uint32_t row):
     return clients_id(t, row)[:client.id_n].decode("utf-8")
 
 
-cdef str limited_by(const Client* c):
-    """What keeps it from more now: tokens, then whatever a transfer waits for."""
-    if atomic_load_i32(&c.transfers) == 0:
-        return LIMITERS[LIMITER_NONE]
-    if atomic_load_i32(&c.parked) == 0 and not c.backlogged:
-        return LIMITERS[c.waits_for]
-    if c.bound in (LIMITER_NONE, LIMITER_CLIENT):
-        return LIMITERS[own_limiter(c)]
-    return LIMITERS[c.bound]
-
-
-cdef uint8_t own_limiter(const Client* c) noexcept:
-    """Of a node's own limits, the one that holds it."""
-    if c.cap_bps and (c.allowed.rate_bps == 0 or c.cap_bps < c.allowed.rate_bps):
-        return c.cap_by
-    return LIMITER_CLIENT
-
-
 cdef client_row(Clients* t, uint32_t row, dict groups, int64_t now):
     cdef Client* c = clients_at(t, row)
     return ClientRow(
@@ -98,22 +85,21 @@ cdef client_row(Clients* t, uint32_t row, dict groups, int64_t now):
         window_mean_bps(&c.window, now), atomic_load_i64(&c.last_active_ns),
         c.allowed.rate_bps, atomic_load_i64(&c.bucket.rate_bps), c.allowed.ceil_bps,
         c.allowed.min_bps, c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps,
-        groups.get(c.parent), c.cap_bps, limited_by(c))
+        groups.get(c.parent), c.cap_bps, LIMITERS[limiter_of_client(c)])
 
 
 cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now):
     cdef Client* c = clients_at(t, row)
     cdef uint32_t at = tree.children[row]
     cdef uint32_t active = 0, backlogged = 0
+    cdef uint8_t by = LIMITER_NONE
     while at:
         active += 1
         backlogged += tree.members[at - 1].backlogged
         at = tree.members[at - 1].next
-    by = LIMITER_NONE
     if backlogged:
-        by = LIMITER_GROUP if c.bound in (LIMITER_NONE, LIMITER_CLIENT) else c.bound
-        if by == LIMITER_GROUP and own_limiter(c) != LIMITER_CLIENT:
-            by = own_limiter(c)
+        by = LIMITER_SERVER if c.bound == LIMITER_SERVER else limiter_own(c)
+        by = LIMITER_GROUP if by == LIMITER_CLIENT else by
     return GroupRow(
         name, c.allowed.rate_bps, c.allowed.ceil_bps, c.allowed.min_bps,
         c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps, SOURCES[c.source],

@@ -20,6 +20,7 @@ from heads cimport (
 )
 from httpdate cimport HTTPDATE_BYTES
 from image cimport image_body
+from limiter cimport Explanation, limiter_write
 from limits cimport RANGES_MAX, MESSAGE_TEXT_BYTES
 from ranges cimport ByteRange, RANGES_IGNORE, RANGES_UNSATISFIABLE, ranges_parse
 from request cimport (
@@ -44,6 +45,8 @@ cdef struct Plan:
     int64_t now_s
     uint64_t boundary      # random: separates parts
     bint close             # the connection ends with this response
+    bint explains          # the head says what limits the client
+    Explanation limit
 
 
 cdef inline Facts file_facts(File* f) noexcept nogil:
@@ -105,6 +108,8 @@ cdef inline void plan_body(Plan* p, int64_t first, int64_t n) noexcept nogil:
 
 cdef inline void plan_close_head(Plan* p, size_t start) noexcept nogil:
     """End the head and make a span of what was written since ``start``."""
+    if p.explains:
+        limiter_write(&p.text, &p.limit)
     head_connection(&p.text, p.close, p.request.http_1_0)
     head_end(&p.text)
     transfer_add(

@@ -8,7 +8,7 @@ from c_atomic cimport atomic_add_i32, atomic_add_i64
 from c_file cimport RWF_NOWAIT, preadv2
 from c_llhttp cimport HTTP_HEAD
 from c_socket cimport iovec
-from clients cimport Client, client_use, clients_at
+from clients cimport LIMITER_NONE, Client, client_use, clients_at
 from conn cimport DEADLINE_WRITE, Conn
 from counters cimport counters_status
 from engine cimport (
@@ -21,6 +21,7 @@ from heads cimport (
 )
 from image cimport image_dated
 from keymap cimport hash_bytes
+from limiter cimport limiter_explain
 from limits cimport BRIEF_BYTES, MESSAGE_TEXT_BYTES
 from message cimport Span
 from plan cimport Plan, file_facts, plan_file
@@ -55,7 +56,8 @@ cdef inline Transfer* response_new(
     t.close_after = close
     t.started_ns = c.request.started_ns if c.request.started_ns else e.now_ns
     client_use(row, e.now_ns)
-    atomic_add_i32(&row.transfers, 1)
+    if atomic_add_i32(&row.transfers, 1) == 0:
+        row.waits_for = LIMITER_NONE
     atomic_add_i64(&row.requests_total, 1)
     return t
 
@@ -79,10 +81,12 @@ cdef inline void response_start(Engine* e, Conn* c, Transfer* t) noexcept nogil:
         transmit_more(e, c)
 
 
-cdef inline bint request_is_plain(const Request* r, bint close) noexcept nogil:
+cdef inline bint request_is_plain(
+    const Engine* e, const Request* r, bint close
+) noexcept nogil:
     """Nothing in it asks for more than the prepared 200."""
     return (
-        not close and not r.http_1_0
+        not close and not r.http_1_0 and not e.clients.explains
         and r.fields[FIELD_RANGE].at == NULL
         and r.fields[FIELD_IF_NONE_MATCH].at == NULL
         and r.fields[FIELD_IF_MODIFIED_SINCE].at == NULL
@@ -130,6 +134,9 @@ cdef inline void respond_planned(
     p.date = e.date
     p.now_s = e.date_s
     p.close = t.close_after
+    p.explains = e.clients.explains
+    if p.explains:
+        p.limit = limiter_explain(clients_at(e.clients, t.client))
     p.boundary = hash_bytes(&e.now_ns, sizeof(e.now_ns), e.files.seed ^ c.slot)
     plan_file(&p)
     ENGINE_ASSERT(not p.text.full)
@@ -148,7 +155,7 @@ cdef inline void respond_file(
     cdef Request* r = c.request
     cdef bint close = response_closes(e, c)
     cdef Transfer* t = response_new(e, c, client, close)
-    if f.image != NULL and request_is_plain(r, close):
+    if f.image != NULL and request_is_plain(e, r, close):
         respond_image(e, t, f, r.method == HTTP_HEAD)
     else:
         respond_planned(e, c, t, f)

@@ -8,13 +8,14 @@ always inline and never blocks; what the socket does not take is dropped from th
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from c_file cimport SPLICE_F_MOVE
 from c_socket cimport (
     MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, POLLOUT, send, sendmsg,
 )
 from c_uring cimport *
+from clients cimport LIMITER_DISK, LIMITER_PEER, Client
 from closing cimport conn_close, conn_receive, conn_release, transfer_end
 from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn, conn_ends
 from counters cimport counters_first_byte
@@ -24,7 +25,7 @@ from engine cimport (
 )
 from finish cimport conn_response_done
 from gate cimport gate_pass
-from grant cimport grant_return, grant_settle, grant_trim
+from grant cimport grant_client, grant_return, grant_settle, grant_trim
 from limits cimport COPY_BYTES, INLINE_MOVE_BYTES, LINGER_BYTES_MAX, SHARED_MOVE_BYTES
 from message cimport Span
 from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
@@ -77,10 +78,20 @@ cdef inline io_uring_sqe* transmit_sqe(
     return ring_counted_sqe(&e.ring)
 
 
+cdef inline void transmit_waits(
+    Engine* e, const Transfer* t, uint8_t what
+) noexcept nogil:
+    """Remember for those who ask why the client is slow."""
+    cdef Client* client = grant_client(e, t)
+    if client.waits_for != what:
+        client.waits_for = what
+
+
 cdef inline void transmit_poll(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     """Wait until the socket takes more; tokens do not wait with it."""
     cdef io_uring_sqe* sqe
     grant_return(e, t)
+    transmit_waits(e, t, LIMITER_PEER)
     sqe = transmit_sqe(e, c, t, TRANSFER_POLLING)
     io_uring_prep_poll_add(sqe, c.fd, POLLOUT)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_POLL))
@@ -147,6 +158,7 @@ cdef inline void transmit_cold(
 ) noexcept nogil:
     cdef Span* s = transfer_span(t)
     cdef io_uring_sqe* sqe
+    transmit_waits(e, t, LIMITER_DISK)
     t.pipe = pipes_take(&e.pipes)
     if t.pipe < 0:
         grant_return(e, t)

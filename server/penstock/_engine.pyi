@@ -13,6 +13,7 @@ UNLIMITED: int  # 0, the rate that means "no limit"
 MAX_RATE_BPS: int  # the largest accepted rate, bytes per second
 MAX_CLIENT_ID_BYTES: int  # longest client id, UTF-8 bytes
 MAX_GROUPS: int
+TRANSFERS_SHOWN_MAX: int
 FIRST_BYTE_BOUNDS_NS: tuple[int, ...]  # upper bounds of the first-byte histogram
 REFUSAL_CONNECTIONS: int  # beyond max_connections: told 503
 
@@ -49,6 +50,13 @@ class ClientRow(NamedTuple):
     group: str | None
     cap_bps: int  # one more limit, of a schedule or quota; 0 = none
     limited_by: Limiter  # what keeps it from more now
+
+class TransferRow(NamedTuple):
+    engine: int  # index
+    status: int  # of the response
+    total_bytes: int  # head and body
+    moved_bytes: int  # written to the socket so far
+    limited_by: Limiter
 
 class GroupRow(NamedTuple):
     name: str
@@ -170,6 +178,9 @@ class ClientTable:
         """
 
     def groups(self) -> list[GroupRow]: ...
+    def set_explain(self, explain: bool) -> None:
+        """Whether responses say, in a field ``Penstock-Limit``, what their client's
+        rate comes from."""
     def default_rate_bps(self) -> int: ...
     def total_rate_bps(self) -> int: ...
 
@@ -297,6 +308,14 @@ class Engine:
     def events(self) -> list[tuple[str, int]]:
         """Take the pending events: ("ready", 0), ("accept_paused", errno),
         ("accept_resumed", 0), ("draining", connections), ("stopped", cut)."""
+
+    def transfers(self, client_id: str, most: int = ...) -> list[TransferRow]:
+        """Up to ``most`` of what one client is being sent by this engine; thread-safe,
+        a moment old.
+
+        Raises:
+            ValueError: the id is unusable.
+        """
 
     def statistics(self) -> EngineStatistics:
         """A snapshot of the counters; thread-safe, no locking."""
