@@ -23,7 +23,7 @@ from pool cimport pool_free, pool_init
 from runlist cimport runlist_free, runlist_init
 from slab cimport slab_at, slab_free, slab_init
 from transfer cimport TRANSFER_PARKED, Transfer
-from tree cimport Tree, tree_free, tree_init, tree_pass
+from tree cimport Tree, tree_free, tree_init, tree_look, tree_pass
 from waterfill cimport Share, waterfill
 from wheel cimport Timer, wheel_free, wheel_init, wheel_next_ns, wheel_pop
 
@@ -95,6 +95,7 @@ cdef class Simulation:
         c.cap_bps = cap_bps
         c.parent = group
         client_start(c, self.now_ns)
+        tree_look(self.tree, &self.table)
 
     def set_rate(self, uint32_t row, int64_t rate_bps):
         """A live change: fill and debt are kept, and who waits is timed anew."""

@@ -38,6 +38,11 @@ cdef inline void activity_mark(Activity* a, uint32_t row) noexcept nogil:
         atomic_or_u64(word, bit)
 
 
+cdef inline bint activity_has(const Activity* a, uint32_t row) noexcept nogil:
+    cdef uint64_t word = atomic_load_u64(&a.words[row // ACTIVITY_WORD_BITS])
+    return word >> (row % ACTIVITY_WORD_BITS) & 1
+
+
 cdef inline uint64_t activity_take(Activity* a, uint32_t word) noexcept nogil:
     """The bits of ``ACTIVITY_WORD_BITS`` rows, which are clear afterwards."""
     if not atomic_load_u64(&a.words[word]):

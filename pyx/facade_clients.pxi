@@ -14,11 +14,12 @@ from clients cimport (
     CLIENT_FIRST, CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_NONE,
     LIMITER_QUOTA, LIMITER_SCHEDULE, SOURCE_API, SOURCE_DEFAULT, SOURCE_FILE, Client,
     Clients, clients_add, clients_at, clients_free, clients_id, clients_init,
+    row_is_node,
 )
 from keymap cimport (
     KEY_TOKEN, KEYMAP_NO_ROW, Key, key_zero, keymap_find, keymap_set,
 )
-from tree cimport Tree, tree_free, tree_init, tree_pass
+from tree cimport Tree, tree_free, tree_init, tree_look, tree_pass
 
 import secrets
 
@@ -63,6 +64,7 @@ cdef class ClientTable:
             raise MemoryError("the client table could not be mapped")
         if tree_init(self.tree, self.table.capacity, clock_monotonic_ns()) < 0:
             raise MemoryError("the client table could not be mapped")
+        tree_look(self.tree, &self.table)
 
     def __dealloc__(self):
         if self.tree != NULL:
@@ -123,6 +125,8 @@ cdef class ClientTable:
         bucket_set_rate(
             &c.bucket, allowance_limit_bps(&c.allowed, c.cap_bps),
             clock_monotonic_ns())
+        if row_is_node(row):
+            tree_look(self.tree, &self.table)
 
     def changed(self, *rows):
         """Count a change, and let those who wait in ``rows`` (none: in all) see it."""
@@ -333,7 +337,8 @@ cdef class ClientTable:
 
     def share(self):
         cdef uint32_t i
-        tree_pass(self.tree, &self.table, clock_monotonic_ns())
+        with nogil:
+            tree_pass(self.tree, &self.table, clock_monotonic_ns())
         for i in range(self.tree.raised_n):
             for engine in self.engines:
                 (<Engine>engine).retime(self.tree.raised[i])

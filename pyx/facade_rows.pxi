@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from activity cimport activity_has
 from bucket cimport bucket_fill_bytes
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
@@ -85,7 +86,8 @@ cdef client_row(Clients* t, uint32_t row, dict groups, int64_t now):
         window_mean_bps(&c.window, now), atomic_load_i64(&c.last_active_ns),
         c.allowed.rate_bps, atomic_load_i64(&c.bucket.rate_bps), c.allowed.ceil_bps,
         c.allowed.min_bps, c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps,
-        groups.get(c.parent), c.cap_bps, LIMITERS[limiter_of_client(c)])
+        groups.get(c.parent), c.cap_bps, LIMITERS[limiter_of_client(
+            c, activity_has(&t.short_of, row))])
 
 
 cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now):

@@ -46,12 +46,12 @@ cdef inline uint8_t limiter_of_tokens(const Client* c) noexcept nogil:
     return limiter_own(c)
 
 
-cdef inline uint8_t limiter_of_client(const Client* c) noexcept nogil:
-    """Tokens, if it lacks them now or did in the last control pass; else whatever a
-    transfer waited for last."""
+cdef inline uint8_t limiter_of_client(const Client* c, bint short_of) noexcept nogil:
+    """Tokens, if it lacks them now or did lately (``short_of``: since the last control
+    pass); else whatever a transfer waited for last."""
     if atomic_load_i32(&c.transfers) == 0:
         return LIMITER_NONE
-    if atomic_load_i32(&c.parked) or c.backlogged:
+    if atomic_load_i32(&c.parked) or c.backlogged or short_of:
         return limiter_of_tokens(c)
     return c.waits_for
 

@@ -81,7 +81,7 @@ cdef struct Tree:
     uint32_t raised[RETIMES_MAX]       # rows whose waiters must be timed anew
     uint32_t raised_n
     int64_t passed_ns
-    int64_t passes
+    bint divides           # the server or a group has something to divide
 
 
 cdef inline int tree_init(Tree* t, uint32_t capacity, int64_t now_ns) noexcept nogil:
@@ -142,9 +142,22 @@ cdef inline void tree_add(
     t.children[c.parent] = t.members_n
 
 
+cdef inline void tree_look(Tree* t, Clients* clients) noexcept nogil:
+    """Find out whether anything is to be divided; after every change."""
+    cdef const Client* c
+    cdef uint32_t row
+    t.divides = False
+    for row in range(CLIENT_OVERFLOW):
+        c = clients_at(clients, row)
+        if allowance_limit_bps(&c.allowed, c.cap_bps):
+            t.divides = True
+
+
 cdef inline void tree_collect(
     Tree* t, Clients* clients, double seconds
 ) noexcept nogil:
+    """The members of this pass. Where nothing is divided there are none, and no row is
+    touched."""
     cdef uint64_t active, short_of, bit
     cdef uint32_t word
     t.members_n = t.backlogged_n = 0
@@ -153,7 +166,7 @@ cdef inline void tree_collect(
         active = activity_take(&clients.active, word)
         short_of = activity_take(&clients.short_of, word)
         active |= short_of
-        while active:
+        while active and t.divides:
             bit = active & (~active + 1)
             active ^= bit
             tree_add(
@@ -325,7 +338,6 @@ cdef inline void tree_pass(Tree* t, Clients* clients, int64_t now_ns) noexcept n
         return
     t.passed_ns = now_ns
     t.raised_n = 0
-    t.passes += 1
     tree_collect(t, clients, seconds)
     for row in range(CLIENT_GROUPS, CLIENT_OVERFLOW):
         if t.children[row]:

@@ -4,10 +4,15 @@ import time
 
 import trio
 
+from penstock.durations import SECOND_NS
 from penstock.facade import Clients
 
 # What a tenant leaves is lent after one pass or two, and taken back as fast.
 PASS_PERIOD_S = 0.05
+# With tens of thousands of active clients a pass takes milliseconds: then it comes less
+# often, so that it never needs more than a twentieth of a core, but still in time.
+PASS_PERIOD_MOST_S = 0.2
+PASS_SHARE_MOST = 0.05
 
 
 class Sharing:
@@ -32,16 +37,28 @@ class Sharing:
     async def run(self) -> None:
         """Until cancelled. A pass that is late is not made up for."""
         due = trio.current_time()
+        took_s = 0.0
         while True:
-            due = max(due + PASS_PERIOD_S, trio.current_time())
+            period_s = pass_period_s(took_s)
+            due += period_s
+            if due < trio.current_time():
+                due = trio.current_time() + period_s
             await trio.sleep_until(due)
-            self.late_ns = round((trio.current_time() - due) * 1e9)
-            self.pass_once()
+            self.late_ns = round((trio.current_time() - due) * SECOND_NS)
+            took_s = self.pass_once() / SECOND_NS
 
-    def pass_once(self) -> None:
+    def pass_once(self) -> int:
+        """Returns the nanoseconds that it took."""
         began_ns = time.monotonic_ns()
         done = self._clients.share()
-        self.busy_ns += time.monotonic_ns() - began_ns
+        took_ns = time.monotonic_ns() - began_ns
+        self.busy_ns += took_ns
         self.passes += 1
         self.active = done.active
         self.backlogged = done.backlogged
+        return took_ns
+
+
+def pass_period_s(took_s: float) -> float:
+    """From the begin of a pass to that of the next, after one that took ``took_s``."""
+    return min(max(PASS_PERIOD_S, took_s / PASS_SHARE_MOST), PASS_PERIOD_MOST_S)
