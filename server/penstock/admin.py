@@ -3,48 +3,25 @@
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import trio
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from penstock import __version__
+from penstock.admin_clients import add_clients
+from penstock.admin_groups import add_groups
 from penstock.admin_guard import Guard
-from penstock.admin_models import (
-    ClientsView,
-    ClientView,
-    ConfigView,
-    LimitChange,
-    LimitChanged,
-    ProcessView,
-    Reason,
-    Refused,
-    StatusView,
-)
-from penstock.allowances import UNLIMITED
+from penstock.admin_models import ConfigView, ProcessView, Reason, StatusView
+from penstock.admin_versions import etag
 from penstock.control import Control, State
-from penstock.durations import SECOND_NS
 from penstock.facade import EngineHandle
-from penstock.limits import CLIENT_ROWS_MAX
 from penstock.process import open_descriptors, resident_bytes
 from penstock.telemetry import make_registry, render
 
-if TYPE_CHECKING:
-    from penstock._engine import ClientRow
-
-CLIENTS_PAGE_DEFAULT = 100
-CLIENTS_PAGE_MAX = 1000
 _SCRAPES_AT_ONCE = 2  # each holds a whole exposition in memory
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Reason, "description": "The body is not JSON"},
-    408: {"model": Reason, "description": "The body did not come in time"},
-    413: {"model": Reason, "description": "The body is too large"},
-    415: {"model": Reason, "description": "Content-Type is not application/json"},
-    422: {"model": Refused, "description": "Refused; nothing has changed"},
-    503: {"model": Reason, "description": "The client table is full"},
-}
 _GUARDED: dict[int | str, dict[str, Any]] = {
     401: {"model": Reason, "description": "The admin token is needed"},
     403: {"model": Reason, "description": "Host or Origin is not the admin address"},
@@ -62,6 +39,8 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
     )
     app.add_middleware(Guard, control=control)
     app.add_exception_handler(RequestValidationError, _explain)
+    add_clients(app, control)
+    add_groups(app, control)
     _add_config(app, control)
     _add_views(app, control, engines)
     _add_probes(app, control)
@@ -86,22 +65,13 @@ async def _explain(_: Request, error: Exception) -> JSONResponse:
 
 
 def _add_config(app: FastAPI, control: Control) -> None:
-    @app.post("/config", responses=_REFUSALS)
-    async def limit_client(change: LimitChange) -> LimitChanged:
-        try:
-            version = control.set_limit(change.client_id, change.target_bps)
-        except OverflowError as error:
-            raise HTTPException(503, str(error)) from None
-        return LimitChanged(
-            client_id=change.client_id,
-            target_bps=change.target_bps,
-            config_version=version,
-        )
-
     @app.get("/config")
-    async def effective_settings() -> ConfigView:
+    async def effective_settings(response: Response) -> ConfigView:
+        response.headers.update(etag(control.version))
         return ConfigView(
-            config_version=control.version, settings=control.settings.public()
+            config_version=control.version,
+            settings=control.settings.public(),
+            overrides=control.overrides.public(),
         )
 
 
@@ -118,19 +88,6 @@ def _add_views(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) 
         )
         return Response(body, headers={"content-type": content_type})
 
-    @app.get("/clients")
-    async def clients(
-        limit: Annotated[int, Query(ge=1, le=CLIENTS_PAGE_MAX)] = CLIENTS_PAGE_DEFAULT,
-        offset: Annotated[int, Query(ge=0, le=CLIENT_ROWS_MAX)] = 0,
-    ) -> ClientsView:
-        rows = control.clients.snapshot()
-        now_ns = time.monotonic_ns()
-        return ClientsView(
-            clients=[client_view(r, now_ns) for r in rows[offset : offset + limit]],
-            total_rows=len(rows),
-            row_limit=control.clients.row_limit,
-        )
-
     @app.get("/status")
     async def status() -> StatusView:
         return StatusView(
@@ -145,24 +102,6 @@ def _add_views(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) 
             ),
             engines=[dict(engine.statistics()) for engine in engines],
         )
-
-
-def client_view(row: "ClientRow", now_ns: int) -> ClientView:
-    """``now_ns`` is CLOCK_MONOTONIC, as in the row."""
-    idle_ns = max(0, now_ns - row.last_active_ns)
-    return ClientView(
-        client_id=row.client_id,
-        target_bps=None if row.target_bps == UNLIMITED else row.target_bps,
-        source=row.source,
-        bytes_total=row.bytes_total,
-        requests_total=row.requests_total,
-        connections=row.connections,
-        transfers=row.transfers,
-        parked=row.parked,
-        fill_bytes=row.fill_bytes,
-        mean_bps=row.mean_bps,
-        last_active_seconds_ago=idle_ns / SECOND_NS if row.last_active_ns else None,
-    )
 
 
 def _add_probes(app: FastAPI, control: Control) -> None:

@@ -22,6 +22,7 @@ from penstock.control import Control
 
 BODY_BYTES_MAX = 16384  # a limit is about 60 bytes
 BODY_TIMEOUT_S = 10.0
+_WITH_BODY = {"POST", "PUT"}
 _OPEN_PATHS = {"/healthz"}  # for probes that hold no token; says nothing but "ok"
 
 
@@ -57,7 +58,7 @@ class Guard:
         expected = admin.token_sha256
         if expected and not _has_token(headers.get("authorization", ""), expected):
             return 401, "the admin token is needed: Authorization: Bearer TOKEN"
-        if method == "POST" and not _is_json(headers.get("content-type", "")):
+        if method in _WITH_BODY and not _is_json(headers.get("content-type", "")):
             return 415, "a body is JSON: send Content-Type: application/json"
         return None
 

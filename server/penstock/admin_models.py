@@ -5,8 +5,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from penstock.clientids import MAX_CLIENT_ID_BYTES, check_client_id
-from penstock.rates import MAX_RATE_BPS
+from penstock.allowances import DEFAULT_WEIGHT, MAX_WEIGHT, UNLIMITED, Source
+from penstock.clientids import (
+    MAX_CLIENT_ID_BYTES,
+    check_client_id,
+    check_group_name,
+)
+from penstock.rates import MAX_BURST_BYTES, MAX_RATE_BPS
+from penstock.tree import NO_GROUP, Spec
+
+Limiter = Literal[
+    "none", "client", "group", "server", "peer", "disk", "schedule", "quota"
+]
+_DEFAULT_BURST = "null: two seconds of rate_bps, of a group a quarter of one"
 
 
 def _whole_number(value: object) -> object:
@@ -18,27 +29,93 @@ def _whole_number(value: object) -> object:
     return int(value) if value.is_integer() else value
 
 
-class LimitChange(BaseModel):
-    """Limit one client from now on, downloads in flight included."""
+Bps = Annotated[
+    int,
+    Field(ge=1, le=MAX_RATE_BPS, description="bytes per second"),
+    BeforeValidator(_whole_number),
+]
+MinBps = Annotated[
+    int,
+    Field(ge=0, le=MAX_RATE_BPS, description="guaranteed bytes per second"),
+    BeforeValidator(_whole_number),
+]
+Weight = Annotated[
+    int,
+    Field(ge=1, le=MAX_WEIGHT, description="share of what is left"),
+    BeforeValidator(_whole_number),
+]
+Burst = Annotated[int, Field(ge=1, le=MAX_BURST_BYTES), BeforeValidator(_whole_number)]
+GroupName = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_CLIENT_ID_BYTES),
+    AfterValidator(check_group_name),
+]
+ClientId = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_CLIENT_ID_BYTES),
+    AfterValidator(check_client_id),
+]
 
-    model_config = ConfigDict(strict=True, extra="forbid")
 
-    client_id: Annotated[
-        str,
-        Field(min_length=1, max_length=MAX_CLIENT_ID_BYTES),
-        AfterValidator(check_client_id),
-    ]
-    target_bps: Annotated[
-        int,
-        Field(ge=1, le=MAX_RATE_BPS, description="bytes per second"),
-        BeforeValidator(_whole_number),
-    ]
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """What is left out is not what it would be in a default: it is as it was, or as in
+    the default class. Whoever generates a client from the schema must not send it."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class Change(BaseModel):
+    model_config = ConfigDict(
+        strict=True, extra="forbid", json_schema_extra=_without_defaults
+    )
+
+    def given(self) -> dict[str, Any]:
+        """What was said, as a Spec has it; a group that is null is none."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if "group" in given and given["group"] is None:
+            given["group"] = NO_GROUP
+        return given
+
+
+class LimitChange(Change):
+    """Limit one client from now on, downloads in flight included. What is not given
+    stays as it was."""
+
+    client_id: ClientId
+    target_bps: Bps
+    ceil_bps: Bps | None = Field(None, description="null: as target_bps")
+    min_bps: MinBps = 0
+    weight: Weight = DEFAULT_WEIGHT
+    group: GroupName | None = Field(None, description="null: none")
 
 
 class LimitChanged(BaseModel):
     client_id: str
     target_bps: int
     config_version: int
+
+
+class GroupSpec(Change):
+    """All that is said of one group; what is left out has its default."""
+
+    rate_bps: Bps | None = Field(None, description="bytes per second; null: no limit")
+    ceil_bps: Bps | None = Field(None, description="null: as rate_bps")
+    min_bps: MinBps = 0
+    weight: Weight = DEFAULT_WEIGHT
+    burst_bytes: Burst | None = Field(None, description=_DEFAULT_BURST)
+    peak_bps: Bps | None = Field(None, description="null: 1.12 x rate_bps")
+
+    def spec(self) -> Spec:
+        given = self.given()
+        if "rate_bps" in given and given["rate_bps"] is None:
+            given["rate_bps"] = UNLIMITED
+        return Spec(**given)
+
+
+class ClientSpec(GroupSpec):
+    """All that is said of one client; what is left out is as in the default class."""
+
+    group: GroupName | None = Field(None, description="null: none")
 
 
 class Problem(BaseModel):
@@ -59,29 +136,88 @@ class Reason(BaseModel):
 
 class ConfigView(BaseModel):
     config_version: int
-    settings: dict[str, Any]
+    settings: dict[str, Any] = Field(description="as the file would say them")
+    overrides: dict[str, Any] = Field(
+        description="what this API said of clients and groups; it goes before settings"
+    )
 
 
-class ClientView(BaseModel):
+class AllowanceView(BaseModel):
+    """What holds for a node."""
+
+    rate_bps: int | None = Field(description="bytes per second; null: no limit")
+    ceil_bps: int | None = Field(description="null: as rate_bps")
+    min_bps: int = Field(description="guaranteed")
+    weight: int
+    burst_bytes: int | None = Field(description=_DEFAULT_BURST)
+    peak_bps: int | None = Field(description="null: 1.12 x rate_bps")
+
+
+class ClientChanged(AllowanceView):
     client_id: str
-    target_bps: int | None = Field(description="bytes per second; null: no limit")
-    source: Literal["default", "file", "api"]
+    group: str | None = Field(description="null: directly below the server")
+    source: Source
+    config_version: int
+
+
+class GroupChanged(AllowanceView):
+    name: str
+    config_version: int
+
+
+class GroupDropped(BaseModel):
+    name: str
+    config_version: int
+
+
+class Row(AllowanceView):
+    """A client or a group: what holds, and what it does."""
+
+    effective_bps: int | None = Field(description="it has now; null: no limit")
+    limited_by: Limiter = Field(description="what keeps it from more now")
+    cap_bps: int | None = Field(description="of a schedule or quota; null: none")
+    source: Source = Field(description="who said what holds for it")
     bytes_total: int
+    mean_bps: int = Field(
+        description="bytes per second over the last ten complete seconds"
+    )
+
+
+class ClientView(Row):
+    client_id: str
+    target_bps: int | None = Field(description="as rate_bps")
+    group: str | None = Field(description="null: directly below the server")
     requests_total: int
     connections: int
     transfers: int
     parked: int
     fill_bytes: int = Field(description="tokens in the bucket; negative: debt")
-    mean_bps: int = Field(
-        description="bytes per second over the last ten complete seconds"
-    )
     last_active_seconds_ago: float | None = Field(description="null: never")
+
+
+class ClientDetail(ClientView):
+    config_version: int
 
 
 class ClientsView(BaseModel):
     clients: list[ClientView]
     total_rows: int
     row_limit: int
+
+
+class GroupView(Row):
+    name: str
+    active: int = Field(description="members that were active lately")
+    backlogged: int = Field(description="of them: those who wanted more")
+
+
+class GroupDetail(GroupView):
+    config_version: int
+
+
+class GroupsView(BaseModel):
+    groups: list[GroupView]
+    config_version: int
 
 
 class ProcessView(BaseModel):

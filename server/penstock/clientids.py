@@ -1,7 +1,7 @@
-"""The names of clients: what is accepted, and which spellings mean the same one."""
+"""The names of clients and groups: what is accepted, and which spellings mean one."""
 
 import re
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_network
 
 MAX_CLIENT_ID_BYTES = 64  # the engine's own bound; a test holds them together
 # Label value of the metrics for all clients beyond the top ones. A client of this
@@ -19,17 +19,31 @@ def check_client_id(client_id: str) -> str:
     Raises:
         ValueError: empty, too long, unprintable or reserved.
     """
-    size = len(client_id.encode("utf-8", "surrogatepass"))
-    if not 1 <= size <= MAX_CLIENT_ID_BYTES:
-        raise ValueError(
-            f"a client id has 1 to {MAX_CLIENT_ID_BYTES} bytes of UTF-8, not {size}"
-        )
-    if not client_id.isprintable():
-        raise ValueError("a client id has printable characters only")
+    _check_name(client_id, "a client id")
     if client_id == OTHER_CLIENTS:
         raise ValueError(f"{OTHER_CLIENTS!r} is reserved for the metrics")
     _check_address(client_id)
     return client_id
+
+
+def check_group_name(name: str) -> str:
+    """``name`` itself.
+
+    Raises:
+        ValueError: empty, too long or unprintable.
+    """
+    _check_name(name, "the name of a group")
+    return name
+
+
+def _check_name(name: str, what: str) -> None:
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if not 1 <= size <= MAX_CLIENT_ID_BYTES:
+        raise ValueError(
+            f"{what} has 1 to {MAX_CLIENT_ID_BYTES} bytes of UTF-8, not {size}"
+        )
+    if not name.isprintable():
+        raise ValueError(f"{what} has printable characters only")
 
 
 def _is_like_address(host: str) -> bool:
@@ -58,9 +72,10 @@ def _check_address(client_id: str) -> None:
 
 def canonical_client_id(client_id: str) -> str:
     """Equal for all spellings of one client: an IPv6 address stands for its /64."""
+    if ":" not in client_id:
+        return client_id  # nothing that has a second spelling; most names are
     try:
-        ip = ip_address(client_id)
-        network = client_id if ip.version == 4 else f"{ip}/{_HOST_PREFIX_V6}"
+        network = f"{IPv6Address(client_id)}/{_HOST_PREFIX_V6}"
     except ValueError:
         network = client_id
     try:

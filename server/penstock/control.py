@@ -1,24 +1,29 @@
 """The running configuration: the one place through which limits and settings change.
 
-SIGHUP, ``POST /config`` and ``penstock limit`` all end here. Everything is called from
-the Trio thread, so that changes happen one after the other.
+SIGHUP, the admin API and ``penstock limit`` all end here. Everything is called from the
+Trio thread, so that changes happen one after the other: the tree that a change would
+give is checked as a whole, then the engine is told, then it is the tree that holds.
 """
 
 import logging
 from enum import StrEnum
 from typing import Any
 
-from penstock.allowances import UNLIMITED, Allowance
-from penstock.errors import PenstockError
+from penstock.allowances import Allowance, ClientEntry, GroupEntry
+from penstock.allowances import Source as SaidBy
+from penstock.clientids import canonical_client_id
+from penstock.errors import PenstockError, Problem
 from penstock.facade import Clients
 from penstock.loading import Source
+from penstock.overrides import Overrides
 from penstock.settings import Settings
 from penstock.sharing import Sharing
+from penstock.tree import Spec, Tree, TreeError
 
 log = logging.getLogger(__name__)
 
 # Sections and keys that a reload may change; all others need a restart.
-_LIVE_SECTIONS = {"shaping", "clients", "telemetry"}
+_LIVE_SECTIONS = {"shaping", "groups", "clients", "telemetry"}
 _LIVE_KEYS = {("server", "drain_timeout"), ("admin", "token_sha256")}
 
 
@@ -29,7 +34,13 @@ class State(StrEnum):
 
 
 class Control:
-    """Settings and clients of this process, and the state it is in."""
+    """Settings and clients of this process, and the state it is in.
+
+    Attributes:
+        version: grows by one with every change.
+        tree: what holds: what the file says, and over it what the API says.
+        overrides: what the API says.
+    """
 
     def __init__(self, source: Source, settings: Settings, clients: Clients) -> None:
         self.source = source
@@ -39,26 +50,106 @@ class Control:
         self.state = State.STARTING
         self.reloads_ok = 0
         self.reloads_refused = 0
+        self.version = 1
+        self.tree = Tree()
+        self.overrides = Overrides()
+        self._file_tree = Tree()
         self._configure(settings)
 
-    @property
-    def version(self) -> int:
-        """Grows by one with every change."""
-        return self.clients.version
+    def set_limit(self, client_id: str, target_bps: int, **others: Any) -> int:
+        """Change one client's rate, and what else of a Spec is in ``others``; the rest
+        stays as it was. Returns the new version and raises as ``set_client``."""
+        spec = self.tree.spec(client_id)
+        return self.set_client(client_id, spec._replace(rate_bps=target_bps, **others))
 
-    def set_limit(self, client_id: str, target_bps: int) -> int:
-        """Limit one client from now on; returns the new version.
+    def set_client(self, client_id: str, spec: Spec) -> int:
+        """All that is said of one client from now on; returns the new version.
 
-        Raises:
-            ValueError: the engine refuses the id or the rate.
+        Raises (and nothing has changed):
+            TreeError: it contradicts itself or others.
+            ValueError: the engine refuses it.
             OverflowError: the client table is full.
         """
-        version = self.clients.set_rate(client_id, target_bps)
-        log.info("limit of %r: %d bytes/s (version %d)", client_id, target_bps, version)
+        client_id = canonical_client_id(client_id)
+        overrides = self.overrides.with_client(client_id, spec)
+        return self._change_client(client_id, overrides, "api")
+
+    def source_of_client(self, client_id: str) -> SaidBy:
+        """Who said last what holds for it."""
+        client_id = canonical_client_id(client_id)
+        if client_id in self.overrides.clients:
+            return "api"
+        return "file" if client_id in self._file_tree.clients else "default"
+
+    def source_of_group(self, name: str) -> SaidBy:
+        return "api" if name in self.overrides.groups else "file"
+
+    def drop_client(self, client_id: str) -> int:
+        """Back to what the file says of it; returns the new version.
+
+        Raises (and nothing has changed):
+            LookupError: the API has said nothing of it.
+            TreeError: others were promised what it would take back.
+        """
+        client_id = canonical_client_id(client_id)
+        overrides = self.overrides.without_client(client_id)
+        named = client_id in self._file_tree.clients
+        return self._change_client(client_id, overrides, "file" if named else "default")
+
+    def _change_client(
+        self, client_id: str, overrides: Overrides, source: SaidBy
+    ) -> int:
+        tree = overrides.over(self._file_tree)
+        _refuse(tree.problems_with(client_id))
+        allowed, group = tree.member(client_id)
+        self.clients.set_client(client_id, allowed, group, source)
+        version = self._now(tree, overrides)
+        log.info(
+            "client %r in group %r: %s (by %s, version %d)",
+            client_id,
+            group,
+            allowed,
+            source,
+            version,
+        )
         return version
 
+    def set_group(self, name: str, spec: Spec) -> int:
+        """All that is said of one group from now on; returns the new version and raises
+        as ``set_client``."""
+        overrides = self.overrides.with_group(name, spec)
+        return self._change_group(name, overrides, "api")
+
+    def drop_group(self, name: str) -> int:
+        """Back to what the file says of it, which may be nothing; returns the new
+        version.
+
+        Raises (and nothing has changed):
+            LookupError: the API has said nothing of it.
+            TreeError: clients are in it, or others were promised what it would take.
+        """
+        return self._change_group(name, self.overrides.without_group(name), "file")
+
+    def _change_group(self, name: str, overrides: Overrides, source: SaidBy) -> int:
+        tree = overrides.over(self._file_tree)
+        _refuse(tree.problems())
+        if name in tree.groups:
+            self.clients.set_group(name, tree.group(name), source)
+        else:
+            self.clients.drop_group(name)
+        version = self._now(tree, overrides)
+        holds = tree.group(name) if name in tree.groups else "dropped"
+        log.info("group %r: %s (by %s, version %d)", name, holds, source, version)
+        return version
+
+    def _now(self, tree: Tree, overrides: Overrides) -> int:
+        self.tree, self.overrides = tree, overrides
+        self.version += 1
+        return self.version
+
     def reload(self) -> int:
-        """Read the configuration again and apply it; returns the new version.
+        """Read the configuration again and apply it; returns the new version. What it
+        names replaces what the API said of that.
 
         Raises:
             PenstockError: it is wrong or needs a restart; nothing has changed.
@@ -76,15 +167,52 @@ class Control:
         return version
 
     def _configure(self, settings: Settings) -> int:
-        shaping = settings.shaping
+        file_tree = settings.tree()
+        overrides = self.overrides.without_what(file_tree)
+        tree = overrides.over(file_tree)
+        if problems := tree.problems():
+            raise PenstockError(
+                *(f"{p.line} (with what the admin API has set)" for p in problems)
+            )
+        default, default_group = tree.stranger()
         try:
-            return self.clients.configure(
-                default=Allowance(shaping.client_rate_bps or UNLIMITED),
-                total=Allowance(shaping.total_rate_bps or UNLIMITED),
-                clients=settings.client_list(),
+            self.clients.configure(
+                default=default,
+                default_group=default_group,
+                total=Allowance(rate_bps=tree.total_rate_bps),
+                groups=[GroupEntry(name, tree.group(name)) for name in tree.groups],
+                clients=_entries(settings, file_tree, tree),
             )
         except (ValueError, OverflowError) as error:
             raise PenstockError(str(error)) from None
+        self._follow(tree, overrides)
+        self._file_tree = file_tree
+        return self._now(tree, overrides)
+
+    def _follow(self, tree: Tree, overrides: Overrides) -> None:
+        """What the API said of a client may leave open what another default class
+        decides differently."""
+        for client_id in overrides.clients:
+            member = tree.member(client_id)
+            if member != self.tree.member(client_id):
+                self.clients.set_client(client_id, *member, "api")
+
+
+def _entries(settings: Settings, file_tree: Tree, tree: Tree) -> list[ClientEntry]:
+    """The engine leaves those of which the file says nothing as they are."""
+    entries = []
+    for client_id, client in settings.clients.items():
+        entry = ClientEntry(client_id, token_digests=client.token_sha256)
+        if canonical_client_id(client_id) in file_tree.clients:
+            allowed, group = tree.member(client_id)
+            entry = entry._replace(allowed=allowed, group=group)
+        entries.append(entry)
+    return entries
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise TreeError(problems)
 
 
 def restart_keys(old: Settings, new: Settings) -> list[str]:

@@ -10,11 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from penstock.errors import PenstockError
+from penstock.errors import Key, PenstockError, Problem
 from penstock.problems import (
     NO_ROOT,
-    Key,
-    Problem,
     duplicate_clients,
     duplicate_tokens,
     from_validation,
@@ -22,6 +20,7 @@ from penstock.problems import (
 from penstock.settings import Settings
 
 CONFIG_BYTES_MAX = 16 << 20  # 65536 clients with a token each need about 8 MiB
+_TREE_SECTIONS = ("shaping", "groups", "clients")
 # Which setting a flag stands for; it wins over the file.
 FLAG_KEYS: Mapping[str, Key] = {
     "ROOT": ("server", "root"),
@@ -61,6 +60,7 @@ class Source:
             settings = Settings.model_validate(data)
         except ValidationError as error:
             problems += from_validation(error)
+        problems += _tree_problems(settings, data, problems)
         if root_needed and _lacks_root(data):
             problems.append(NO_ROOT)
         if problems or settings is None:
@@ -93,6 +93,18 @@ def _anchor_root(data: dict[str, Any], file: Path | None) -> None:
     root = server.get("root") if isinstance(server, dict) else None
     if file and isinstance(server, dict) and isinstance(root, str) and root:
         server["root"] = str(file.absolute().parent / root)
+
+
+def _tree_problems(
+    settings: Settings | None, data: dict[str, Any], found: list[Problem]
+) -> list[Problem]:
+    """Of the shaping tree, if all of it can be read, whatever is wrong elsewhere."""
+    if any(problem.key[:1] and problem.key[0] in _TREE_SECTIONS for problem in found):
+        return []
+    if settings is None:
+        sections = {name: data[name] for name in _TREE_SECTIONS if name in data}
+        settings = Settings.model_validate(sections)
+    return settings.tree().problems()
 
 
 def _lacks_root(data: dict[str, Any]) -> bool:

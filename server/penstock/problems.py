@@ -2,30 +2,24 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.clientids import canonical_client_id
+from penstock.errors import Key, Problem, shown_word
 from penstock.fieldtypes import spelled
-from penstock.settings import Client, Settings
+from penstock.settings import Client, Group, Settings
 from penstock.sockets import Listener
 
-Key = tuple[int | str, ...]
 _SHOWN_CHARACTERS = 60  # of a wrong value
 _SECRET_KEYS = {"token_sha256"}
-
-
-@dataclass(frozen=True)
-class Problem:
-    key: Key
-    text: str
-
-    @property
-    def line(self) -> str:
-        return f"{_dotted(self.key)}: {self.text}" if self.key else self.text
+_NAMED_TABLES: dict[Key, type[BaseModel]] = {
+    ("clients",): Client,
+    ("groups",): Group,
+    ("listeners",): Listener,
+}
 
 
 NO_ROOT = Problem(
@@ -62,7 +56,7 @@ def duplicate_clients(data: dict[str, Any]) -> list[Problem]:
     for client_id in _raw_clients(data):
         other = seen.setdefault(canonical_client_id(client_id), client_id)
         if other != client_id:
-            text = f"is the same client as clients.{_word(other)}"
+            text = f"is the same client as clients.{shown_word(other)}"
             problems.append(Problem(("clients", client_id), text))
     return problems
 
@@ -75,16 +69,6 @@ def _raw_clients(data: dict[str, Any]) -> dict[str, Any]:
 def _key(loc: Sequence[int | str]) -> Key:
     """pydantic marks an error in a mapping's key by a final ``[key]``."""
     return tuple(part for part in loc if part != "[key]")
-
-
-def _dotted(key: Key) -> str:
-    words = [f"[{p}]" if isinstance(p, int) else f".{_word(p)}" for p in key]
-    return "".join(words).removeprefix(".")
-
-
-def _word(part: str) -> str:
-    """What a terminal would obey is shown, not sent."""
-    return part if part.isprintable() else repr(part)
 
 
 def _text(error: ErrorDetails) -> str:
@@ -122,10 +106,8 @@ def _unknown_key(key: Key) -> str:
 
 def _known_keys(section: Key) -> list[str]:
     model: type[BaseModel] = Settings
-    if section[:1] == ("clients",):
-        model = Client
-    elif section[:1] == ("listeners",):
-        model = Listener
+    if section[:1] in _NAMED_TABLES:
+        model = _NAMED_TABLES[section[:1]]
     elif section:
         found = Settings.model_fields[str(section[0])].annotation
         assert isinstance(found, type)

@@ -9,6 +9,8 @@ from fractions import Fraction
 
 MAX_RATE_BPS = 10**12  # the engine's own bound; a test holds them together
 
+MAX_BURST_BYTES = 10**12  # a second of the largest rate
+
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _PREFIXES = {**_DECIMAL, "K": 10**3, **_BINARY}

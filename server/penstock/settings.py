@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from penstock.addresses import Address, parse_address
-from penstock.allowances import Allowance, ClientEntry
-from penstock.clientids import check_client_id
+from penstock.allowances import DEFAULT_WEIGHT, MAX_WEIGHT, UNLIMITED
+from penstock.clientids import canonical_client_id, check_client_id, check_group_name
 from penstock.durations import SECOND_NS, format_duration
 from penstock.fieldtypes import (
     CPU_MAX,
@@ -30,10 +30,18 @@ from penstock.fieldtypes import (
     ListenAddress,
     ListenAddresses,
     Rate,
+    Size,
     between,
 )
 from penstock.limits import Limits
+from penstock.rates import MAX_BURST_BYTES
 from penstock.sockets import Listener, SocketOptions
+from penstock.tree import (
+    NO_GROUP,
+    NOTHING,
+    Spec,
+    Tree,
+)
 
 LISTEN_MAX = 16  # listening sockets that one engine holds
 ENGINES_MAX = 256
@@ -107,19 +115,63 @@ class Admin(Section):
         return value
 
 
+def _group_or_none(name: str) -> str:
+    return name if name == NO_GROUP else check_group_name(name)
+
+
+GroupName = Annotated[str, AfterValidator(check_group_name)]
+GroupOfClient = Annotated[str, AfterValidator(_group_or_none)]
+Burst = Annotated[Size, between(1, MAX_BURST_BYTES)]
+Weight = Annotated[Count, between(1, MAX_WEIGHT)]
+
+
 class Shaping(Section):
-    """None: no limit."""
+    """The server, and the class of clients that have nothing of their own. A rate that
+    is None is no limit, what else is None follows from the rate."""
 
     client_rate_bps: Rate | None = Field(None, alias="client_rate")
+    client_ceil_bps: Rate | None = Field(None, alias="client_ceil")
+    client_weight: Weight = DEFAULT_WEIGHT
+    client_burst_bytes: Burst | None = Field(None, alias="client_burst")
+    client_peak_bps: Rate | None = Field(None, alias="client_peak")
+    client_group: GroupName | None = None
     total_rate_bps: Rate | None = Field(None, alias="total_rate")
+
+    def default_class(self) -> Spec:
+        return Spec(
+            rate_bps=self.client_rate_bps,
+            ceil_bps=self.client_ceil_bps,
+            weight=self.client_weight,
+            burst_bytes=self.client_burst_bytes,
+            peak_bps=self.client_peak_bps,
+            group=self.client_group,
+        )
 
 
 class Telemetry(Section):
     top_clients: Annotated[Count, between(0, TOP_CLIENTS_MAX)] = TOP_CLIENTS_DEFAULT
 
 
-class Client(Section):
-    rate_bps: Rate | None = Field(None, alias="rate")  # None: the default
+class Node(Section):
+    """What groups and clients have in common; None: not said."""
+
+    rate_bps: Rate | None = Field(None, alias="rate")
+    ceil_bps: Rate | None = Field(None, alias="ceil")
+    min_bps: Rate | None = Field(None, alias="min")
+    weight: Weight | None = None
+    burst_bytes: Burst | None = Field(None, alias="burst")
+    peak_bps: Rate | None = Field(None, alias="peak")
+
+    def spec(self) -> Spec:
+        return Spec(*(getattr(self, name, None) for name in Spec._fields))
+
+
+class Group(Node):
+    pass
+
+
+class Client(Node):
+    group: GroupOfClient | None = None
     token_sha256: Digests = Field((), repr=False)
 
 
@@ -140,6 +192,7 @@ class Settings(Section):
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
     telemetry: Telemetry = Field(default_factory=lambda: Telemetry.model_validate({}))
     listeners: dict[ListenerAddress, Listener] = Field(default_factory=dict)
+    groups: dict[GroupName, Group] = Field(default_factory=dict)
     clients: dict[ClientId, Client] = Field(default_factory=dict)
 
     @field_validator("admin")
@@ -174,14 +227,16 @@ class Settings(Section):
             for address in self.server.listen
         ]
 
-    def client_list(self) -> list[ClientEntry]:
-        """What ``ClientTable.configure`` takes."""
-        return [
-            ClientEntry(
-                i, Allowance(c.rate_bps) if c.rate_bps else None, None, c.token_sha256
-            )
-            for i, c in self.clients.items()
-        ]
+    def tree(self) -> Tree:
+        """What the file says of the shaping tree; clients that it only knows tokens of
+        are not in there."""
+        specs = {canonical_client_id(i): c.spec() for i, c in self.clients.items()}
+        return Tree(
+            total_rate_bps=self.shaping.total_rate_bps or UNLIMITED,
+            default=self.shaping.default_class(),
+            groups={name: group.spec() for name, group in self.groups.items()},
+            clients={i: spec for i, spec in specs.items() if spec != NOTHING},
+        )
 
     def public(self) -> dict[str, Any]:
         """Every setting as the file would spell it; digests of tokens are counted."""

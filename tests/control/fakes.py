@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from penstock.allowances import Allowance, ClientEntry, GroupEntry
+from penstock.clientids import canonical_client_id
 from penstock.control import Control
 from penstock.rates import MAX_RATE_BPS
 
 if TYPE_CHECKING:
-    from penstock._engine import ClientRow, EngineStatistics, SharePass
+    from penstock._engine import ClientRow, EngineStatistics, GroupRow, SharePass
 
 MakeControl = Callable[..., Control]
 WAIT_S = 10.0  # far more than anything here takes
@@ -51,29 +52,67 @@ class FakePass(NamedTuple):
     raised: int
 
 
+class FakeGroupRow(NamedTuple):
+    name: str
+    rate_bps: int = 0
+    ceil_bps: int = 0
+    min_bps: int = 0
+    weight: int = 100
+    burst_bytes: int = 0
+    peak_bps: int = 0
+    source: str = "file"
+    effective_bps: int = 0
+    bytes_total: int = 0
+    mean_bps: int = 0
+    active: int = 0
+    backlogged: int = 0
+    cap_bps: int = 0
+    limited_by: str = "none"
+
+
 class FakeClients:
-    """``ClientTable``: rows by id; refusals change nothing."""
+    """``ClientTable``: rows by id, groups by name; refusals change nothing."""
 
     def __init__(self, row_limit: int = 1000) -> None:
         self.row_limit = row_limit
         self.version = 1
         self.overflow_total = 0
         self.rows: dict[str, FakeRow] = {}
+        self.group_rows: dict[str, FakeGroupRow] = {}
         self.configured: list[dict[str, Any]] = []
+        self.said: list[tuple[str, str]] = []  # what was changed one by one
         self.passes = 0
 
     @property
     def rows_used(self) -> int:
         return len(self.rows)
 
-    def set_rate(self, client_id: str, rate_bps: int) -> int:
-        if type(rate_bps) is not int or not 1 <= rate_bps <= MAX_RATE_BPS:
-            raise ValueError(f"target_bps: {rate_bps!r}")
+    def set_client(
+        self, client_id: str, allowed: Allowance, group: str | None, source: str
+    ) -> int:
+        check_allowance(allowed)
+        if group is not None and group not in self.group_rows:
+            raise ValueError(f"group: there is no {group!r}")
         if client_id not in self.rows and len(self.rows) >= self.row_limit:
             raise OverflowError(f"the client table is full ({self.row_limit} rows)")
-        self._put(client_id, rate_bps, "api")
-        self.version += 1
-        return self.version
+        self._put(client_id, allowed, group, source)
+        self.said.append(("client", client_id))
+        return self._changed()
+
+    def set_group(self, name: str, allowed: Allowance, source: str) -> int:
+        check_allowance(allowed)
+        row = self.group_rows.get(name, FakeGroupRow(name))
+        self.group_rows[name] = row._replace(**allowed._asdict(), source=source)
+        self.said.append(("group", name))
+        return self._changed()
+
+    def drop_group(self, name: str) -> int:
+        if self.group_rows.pop(name, None) is None:
+            raise ValueError(f"group: there is no {name!r}")
+        for client_id, row in self.rows.items():
+            if row.group == name:
+                self.rows[client_id] = row._replace(group=None)
+        return self._changed()
 
     def configure(
         self,
@@ -84,6 +123,8 @@ class FakeClients:
         clients: Sequence[ClientEntry] = (),
         default_group: str | None = None,
     ) -> int:
+        for allowed in (default, total, *(group.allowed for group in groups)):
+            check_allowance(allowed)
         if len(self.rows.keys() | {c.client_id for c in clients}) > self.row_limit:
             raise OverflowError(f"more clients than {self.row_limit} rows")
         self.configured.append(
@@ -95,25 +136,63 @@ class FakeClients:
                 "default_group": default_group,
             }
         )
+        self._put_groups(groups)
         for client_id, row in list(self.rows.items()):
             if row.source != "api":
-                self._put(client_id, default.rate_bps, "default")
+                self._put(client_id, default, default_group, "default")
         for entry in clients:
-            if entry.allowed is not None:
-                self._put(entry.client_id, entry.allowed.rate_bps, "file")
-        self.version += 1
-        return self.version
+            known = self.rows.get(entry.client_id)
+            if entry.allowed or entry.group:
+                self._put(
+                    entry.client_id, entry.allowed or default, entry.group, "file"
+                )
+            elif known is None:
+                self._put(entry.client_id, default, default_group, "default")
+        self.said.clear()
+        return self._changed()
+
+    def _put_groups(self, groups: Sequence[GroupEntry]) -> None:
+        listed = {group.name for group in groups}
+        for name, row in list(self.group_rows.items()):
+            if name not in listed and row.source != "api":
+                self.drop_group(name)
+        for name, allowed in groups:
+            self.set_group(name, allowed, "file")
 
     def share(self) -> "SharePass":
         self.passes += 1
         return cast("SharePass", FakePass(0, 0, 0))
 
-    def _put(self, client_id: str, rate_bps: int, source: str) -> None:
+    def _changed(self) -> int:
+        self.version += 1
+        return self.version
+
+    def _put(
+        self, client_id: str, allowed: Allowance, group: str | None, source: str
+    ) -> None:
         row = self.rows.get(client_id, FakeRow(client_id))
-        self.rows[client_id] = row._replace(target_bps=rate_bps, source=source)
+        self.rows[client_id] = row._replace(
+            **allowed._asdict(),
+            target_bps=allowed.rate_bps,
+            effective_bps=allowed.rate_bps,
+            group=group,
+            source=source,
+        )
+
+    def find(self, client_id: str) -> "ClientRow | None":
+        row = self.rows.get(canonical_client_id(client_id))
+        return cast("ClientRow | None", row)
 
     def snapshot(self) -> "list[ClientRow]":
         return cast("list[ClientRow]", list(self.rows.values()))
+
+    def groups(self) -> "list[GroupRow]":
+        return cast("list[GroupRow]", list(self.group_rows.values()))
+
+
+def check_allowance(allowed: Allowance) -> None:
+    if any(type(n) is not int or not 0 <= n <= MAX_RATE_BPS for n in allowed):
+        raise ValueError(f"{allowed} is unusable")
 
 
 class FakeEngine:

@@ -8,19 +8,15 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock.admin import client_view, make_app
 from penstock.admin_guard import BODY_BYTES_MAX
+from penstock.admin_views import client_view
 from penstock.control import Control, State
+from tests.control.api import api
 from tests.control.fakes import FakeClients, FakeEngine, FakeRow, MakeControl
 
 TOKEN = "correct horse"
 WITH_TOKEN = f'[admin]\ntoken_sha256 = "{sha256(TOKEN.encode()).hexdigest()}"'
 GUARDED = ["/metrics", "/config", "/clients", "/status", "/readyz", "/openapi.json"]
-
-
-def api(control: Control, *engines: FakeEngine) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(make_app(control, engines))
-    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
 
 
 async def post(control: Control, body: str | bytes, **headers: str) -> httpx.Response:

@@ -5,16 +5,11 @@ from pathlib import Path
 import pytest
 
 from penstock.allowances import Allowance, ClientEntry
-from penstock.control import Control
 from penstock.errors import PenstockError
 from tests.control.fakes import FakeClients, MakeControl
+from tests.control.files import rewrite
 
 DIGEST = bytes(range(32))
-
-
-def rewrite(control: Control, text: str) -> None:
-    assert control.source.file is not None
-    control.source.file.write_text(text)
 
 
 def test_settings_reach_the_client_table_at_the_start(
@@ -26,14 +21,14 @@ def test_settings_reach_the_client_table_at_the_start(
     )
     assert clients.configured == [
         {
-            "default": Allowance(7),
-            "total": Allowance(9),
+            "default": Allowance(rate_bps=7),
+            "default_group": None,
+            "total": Allowance(rate_bps=9),
             "groups": [],
             "clients": [
-                ClientEntry("a", Allowance(3), None, (DIGEST,)),
-                ClientEntry("b"),
+                ClientEntry("a", Allowance(rate_bps=3), None, (DIGEST,)),
+                ClientEntry("b", None, None, ()),
             ],
-            "default_group": None,
         }
     ]
 
@@ -42,8 +37,8 @@ def test_no_rate_means_no_limit(
     make_control: MakeControl, clients: FakeClients
 ) -> None:
     make_control("")
-    assert clients.configured[0]["default"] == Allowance()
-    assert clients.configured[0]["total"] == Allowance()
+    assert clients.configured[0]["default"].rate_bps == 0
+    assert clients.configured[0]["total"].rate_bps == 0
 
 
 def test_a_reload_applies_limits_and_raises_the_version(

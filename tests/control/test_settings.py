@@ -6,28 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from penstock.allowances import Allowance, ClientEntry
 from penstock.errors import PenstockError
 from penstock.loading import Source
 from penstock.settings import Settings
+from tests.control.files import load, problems
 
 DIGEST = sha256(b"secret").hexdigest()
 OTHER_DIGEST = sha256(b"another").hexdigest()
-
-
-def load(tmp_path: Path, text: str, **flags: object) -> Settings:
-    file = tmp_path / "penstock.toml"
-    file.write_text(text)
-    return Source(file, {"ROOT": tmp_path, **flags}).load()
-
-
-def problems(tmp_path: Path, text: str, **flags: object) -> list[str]:
-    """Without the file's name before each."""
-    with pytest.raises(PenstockError) as caught:
-        load(tmp_path, text, **flags)
-    assert caught.value.exit_code == 2
-    prefix = f"{tmp_path / 'penstock.toml'}: "
-    return [problem.removeprefix(prefix) for problem in caught.value.problems]
 
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
@@ -79,12 +64,9 @@ def test_every_section_of_a_file_is_read(tmp_path: Path) -> None:
     assert limits["cache_bytes"] == 2**30
     assert limits["show_dotfiles"] == 1
     assert settings.telemetry.top_clients == 10
-    assert settings.client_list() == [
-        ClientEntry(
-            "user_123", Allowance(10_000_000), None, (bytes.fromhex(OTHER_DIGEST),)
-        ),
-        ClientEntry("192.0.2.7"),
-    ]
+    assert settings.clients["user_123"].rate_bps == 10_000_000
+    assert settings.clients["user_123"].token_sha256 == (bytes.fromhex(OTHER_DIGEST),)
+    assert settings.clients["192.0.2.7"].rate_bps is None
 
 
 def test_limits_reach_the_engine_as_plain_integers(tmp_path: Path) -> None:

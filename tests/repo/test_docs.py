@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from penstock.settings import Client, Settings
+from penstock.settings import Client, Group, Settings
 
 _ROW = re.compile(r"^\| `(?P<key>\w+)`[^|]*\|(?P<cells>.*)\|$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 # Documented in words: what the number None stands for.
-_IN_WORDS = {"root", "cpus", "token_sha256", "client_rate", "total_rate", "rate"}
+_IN_WORDS = {"root", "cpus", "token_sha256", "total_rate"}
+_IN_WORDS |= {f"client_{key}" for key in ("rate", "ceil", "burst", "peak", "group")}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def models() -> dict[str, type[BaseModel]]:
         for name, value in Settings.model_validate({})
         if isinstance(value, BaseModel)
     }
-    return found | {"clients": Client}
+    return found | {"groups": Group, "clients": Client}
 
 
 def test_every_section_and_key_is_documented_and_no_other(
@@ -51,7 +52,7 @@ def test_defaults_are_documented_as_they_are(
     settings = Settings.model_validate({}).model_dump(mode="json", by_alias=True)
     for section, rows in sections.items():
         for key, cells in rows.items():
-            if section == "clients" or key in _IN_WORDS:
+            if section in ("groups", "clients") or key in _IN_WORDS:
                 continue
             default = settings[section][key]
             shown = str(default).lower() if isinstance(default, bool) else default

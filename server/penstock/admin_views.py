@@ -1,0 +1,38 @@
+"""What holds and what is, as the admin API shows it: there null is no limit."""
+
+from typing import TYPE_CHECKING, Any
+
+from penstock.admin_models import ClientView, GroupView
+from penstock.allowances import UNLIMITED, Allowance, Source
+from penstock.durations import SECOND_NS
+
+if TYPE_CHECKING:
+    from penstock._engine import ClientRow, GroupRow
+
+# 0 means that there is none, or that it follows from the rate.
+_NULLABLE = {"rate_bps", "ceil_bps", "burst_bytes", "peak_bps"}
+_NULLABLE |= {"target_bps", "effective_bps", "cap_bps"}
+
+
+def client_view(row: "ClientRow", now_ns: int) -> ClientView:
+    """``now_ns`` is CLOCK_MONOTONIC, as in the row."""
+    fields = _shown(row._asdict())
+    last_ns = fields.pop("last_active_ns")
+    idle_s = max(0, now_ns - last_ns) / SECOND_NS if last_ns else None
+    return ClientView(**fields, last_active_seconds_ago=idle_s)
+
+
+def group_view(row: "GroupRow", source: Source) -> GroupView:
+    return GroupView(**{**_shown(row._asdict()), "source": source})
+
+
+def allowance_fields(allowed: Allowance) -> dict[str, Any]:
+    """The fields of an AllowanceView."""
+    return _shown(allowed._asdict())
+
+
+def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if name in _NULLABLE and value == UNLIMITED else value
+        for name, value in fields.items()
+    }
