@@ -1,4 +1,4 @@
-"""Metrics of the clients: the top ones by name, all others as one.
+"""Metrics of the clients: the top ones by name, all others as one; and of all.
 
 The label ``client_id`` has at most ``telemetry.top_clients`` + 1 values, whatever
 clients do. A client that leaves the top moves into ``other``: sums over all values stay
@@ -7,7 +7,8 @@ true, the single series may step down, which Prometheus reads as a counter reset
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,6 +21,9 @@ from penstock.control import Control
 if TYPE_CHECKING:
     from penstock._engine import ClientRow
 
+    Labelled = list[tuple[str, Sequence[ClientRow]]]  # label value and rows
+Family = CounterMetricFamily | GaugeMetricFamily
+
 
 class ClientCollector(Collector):
     def __init__(self, control: Control) -> None:
@@ -27,27 +31,50 @@ class ClientCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         rows = self._control.clients.snapshot()
-        groups = _groups(rows, self._control.settings.telemetry.top_clients)
-        limit = GaugeMetricFamily(
-            "download_bandwidth_bytes_per_second",
-            "Configured limit; +Inf is no limit; other: the sum of theirs",
-            labels=["client_id"],
+        labelled = _labelled(rows, self._control.settings.telemetry.top_clients)
+        for family, value in _families():
+            for name, members in labelled:
+                family.add_metric([name], sum(value(row) for row in members))
+            yield family
+        yield _limited_by(labelled)
+        yield GaugeMetricFamily(
+            "penstock_total_limit_bytes_per_second",
+            "Configured limit of all clients together; +Inf is no limit",
+            value=bps(self._control.tree.total_rate_bps),
         )
-        sent = _counter("sent_bytes", "Bytes sent")
-        mean = _gauge(
-            "mean_bytes_per_second", "Bytes sent, mean of ten complete seconds"
+        yield GaugeMetricFamily(
+            "penstock_total_mean_bytes_per_second",
+            "Bytes sent to all clients, mean of ten complete seconds",
+            value=sum(row.mean_bps for row in rows),
         )
-        requests = _counter("requests", "Requests received")
-        transfers = _gauge("transfers", "Transfers that exist now")
-        parked = _gauge("parked", "Transfers that wait for tokens now")
-        for name, members in groups:
-            limit.add_metric([name], sum(_limit(row) for row in members))
-            sent.add_metric([name], sum(row.bytes_total for row in members))
-            mean.add_metric([name], sum(row.mean_bps for row in members))
-            requests.add_metric([name], sum(row.requests_total for row in members))
-            transfers.add_metric([name], sum(row.transfers for row in members))
-            parked.add_metric([name], sum(row.parked for row in members))
-        yield from (limit, sent, mean, requests, transfers, parked)
+
+
+def _families() -> "list[tuple[Family, Callable[[ClientRow], float]]]":
+    """Each with its value for one client; `other` is the sum of theirs."""
+    limit = GaugeMetricFamily(
+        "download_bandwidth_bytes_per_second",
+        "Configured limit; +Inf is no limit; other: the sum of theirs",
+        labels=["client_id"],
+    )
+    effective = _gauge(
+        "effective_bytes_per_second", "Limit that holds now; +Inf is no limit"
+    )
+    weight = _gauge("weight", "Share of what is left, beside its siblings")
+    sent = _counter("sent_bytes", "Bytes sent")
+    mean = _gauge("mean_bytes_per_second", "Bytes sent, mean of ten complete seconds")
+    requests = _counter("requests", "Requests received")
+    transfers = _gauge("transfers", "Transfers that exist now")
+    parked = _gauge("parked", "Transfers that wait for tokens now")
+    return [
+        (limit, lambda row: bps(row.target_bps)),
+        (effective, lambda row: bps(row.effective_bps)),
+        (weight, lambda row: row.weight),
+        (sent, lambda row: row.bytes_total),
+        (mean, lambda row: row.mean_bps),
+        (requests, lambda row: row.requests_total),
+        (transfers, lambda row: row.transfers),
+        (parked, lambda row: row.parked),
+    ]
 
 
 def _counter(name: str, documentation: str) -> CounterMetricFamily:
@@ -62,8 +89,22 @@ def _gauge(name: str, documentation: str) -> GaugeMetricFamily:
     )
 
 
-def _limit(row: "ClientRow") -> float:
-    return math.inf if row.target_bps == UNLIMITED else row.target_bps
+def _limited_by(labelled: "Labelled") -> GaugeMetricFamily:
+    """Only the causes that there are: each client but `other` has one series."""
+    family = GaugeMetricFamily(
+        "penstock_client_limited_by",
+        "Clients that this keeps from more now",
+        labels=["client_id", "limited_by"],
+    )
+    for name, members in labelled:
+        for cause, count in Counter(row.limited_by for row in members).items():
+            family.add_metric([name, cause], count)
+    return family
+
+
+def bps(value: int) -> float:
+    """Bytes per second, as Prometheus shows that there is no limit."""
+    return math.inf if value == UNLIMITED else value
 
 
 def _rank(row: "ClientRow") -> tuple[int, bool, str]:
@@ -71,13 +112,11 @@ def _rank(row: "ClientRow") -> tuple[int, bool, str]:
     return (row.bytes_total, row.source != "default", row.client_id)
 
 
-def _groups(
-    rows: "Sequence[ClientRow]", top: int
-) -> "list[tuple[str, Sequence[ClientRow]]]":
-    """Label value and rows; a client that is named like the rest belongs to it."""
+def _labelled(rows: "Sequence[ClientRow]", top: int) -> "Labelled":
+    """A client that is named like the rest belongs to it."""
     named = [row for row in rows if row.client_id != OTHER_CLIENTS]
     best = heapq.nlargest(top, named, key=_rank)
     shown = {row.client_id for row in best}
     rest = [row for row in rows if row.client_id not in shown]
-    groups: list[tuple[str, Sequence[ClientRow]]] = [(r.client_id, [r]) for r in best]
-    return [*groups, (OTHER_CLIENTS, rest)] if rest else groups
+    labelled: Labelled = [(row.client_id, [row]) for row in best]
+    return [*labelled, (OTHER_CLIENTS, rest)] if rest else labelled

@@ -14,6 +14,7 @@ from penstock.facade import EngineHandle
 from penstock.metrics_clients import ClientCollector
 from penstock.metrics_control import ControlCollector
 from penstock.metrics_engines import EngineCollector
+from penstock.metrics_groups import GroupCollector
 
 
 def make_registry(
@@ -23,6 +24,7 @@ def make_registry(
     registry = CollectorRegistry(auto_describe=False)
     registry.register(EngineCollector(engines))
     registry.register(ClientCollector(control))
+    registry.register(GroupCollector(control))
     registry.register(ControlCollector(control))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -18,6 +18,7 @@ from penstock.telemetry import make_registry, render
 from tests.control.fakes import (
     FakeClients,
     FakeEngine,
+    FakeGroupRow,
     FakeRow,
     MakeControl,
     engine_numbers,
@@ -60,6 +61,7 @@ def test_the_fakes_have_the_fields_of_the_facade() -> None:
         "letters_dropped_total"
     }
     assert set(FakeRow._fields) == facade_fields("ClientRow")
+    assert set(FakeGroupRow._fields) == facade_fields("GroupRow")
 
 
 def test_every_number_of_an_engine_is_a_metric() -> None:
@@ -206,6 +208,84 @@ def test_a_client_named_like_the_rest_makes_no_second_series(
     for name in ("other", "a", "b"):
         clients.rows[name] = FakeRow(name, bytes_total=5)
     assert sum(of(scrape(control), "penstock_client_sent_bytes_total").values()) == 15
+
+
+def by_cause(series: Series, name: str) -> dict[tuple[str, str], float]:
+    """Values by the label that is not limited_by, and limited_by."""
+    return {
+        tuple(value for _, value in labels): value  # type: ignore[misc]
+        for (found, labels), value in series.items()
+        if found == name
+    }
+
+
+def test_what_limits_a_client_now_is_shown_beside_what_was_configured(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 1\n[shaping]\ntotal_rate = 9")
+    clients.rows["a"] = FakeRow(
+        "a", 7, bytes_total=9, effective_bps=5, weight=300, limited_by="group"
+    )
+    for name, cause in (("b", "peer"), ("c", "none"), ("d", "peer")):
+        clients.rows[name] = FakeRow(name, 4, effective_bps=3, limited_by=cause)
+    series = scrape(control)
+    effective = of(series, "penstock_client_effective_bytes_per_second")
+    assert effective == {"a": 5, "other": 9}
+    assert of(series, "penstock_client_weight") == {"a": 300, "other": 300}
+    assert by_cause(series, "penstock_client_limited_by") == {
+        ("a", "group"): 1,
+        ("other", "peer"): 2,
+        ("other", "none"): 1,
+    }
+    clients.rows["e"] = FakeRow("e", effective_bps=0)
+    effective = of(scrape(control), "penstock_client_effective_bytes_per_second")
+    assert effective["other"] == math.inf
+
+
+def test_the_server_as_a_whole_has_a_limit_and_a_mean(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 1")
+    clients.rows = {name: FakeRow(name, mean_bps=4) for name in "abc"}
+    series = scrape(control)
+    assert of(series, "penstock_total_limit_bytes_per_second") == {"": math.inf}
+    assert of(series, "penstock_total_mean_bytes_per_second") == {"": 12}
+    limited = make_control("[shaping]\ntotal_rate = 9")
+    assert of(scrape(limited), "penstock_total_limit_bytes_per_second") == {"": 9}
+
+
+def test_groups_are_reported(make_control: MakeControl, clients: FakeClients) -> None:
+    control = make_control()
+    clients.group_rows["ci"] = FakeGroupRow(
+        "ci",
+        rate_bps=9,
+        min_bps=2,
+        weight=300,
+        effective_bps=8,
+        bytes_total=7,
+        mean_bps=6,
+        active=5,
+        backlogged=4,
+        limited_by="server",
+    )
+    clients.group_rows["free"] = FakeGroupRow("free")
+    series = scrape(control)
+    for name, value, of_free in (
+        ("limit_bytes_per_second", 9, math.inf),
+        ("guaranteed_bytes_per_second", 2, 0),
+        ("weight", 300, 100),
+        ("effective_bytes_per_second", 8, math.inf),
+        ("sent_bytes_total", 7, 0),
+        ("mean_bytes_per_second", 6, 0),
+        ("active_clients", 5, 0),
+        ("backlogged_clients", 4, 0),
+    ):
+        found = of(series, f"penstock_group_{name}")
+        assert found == {"ci": value, "free": of_free}, name
+    assert by_cause(series, "penstock_group_limited_by") == {
+        ("ci", "server"): 1,
+        ("free", "none"): 1,
+    }
 
 
 def test_a_hostile_client_id_stays_one_label_value(
