@@ -31,8 +31,11 @@ Try it:
 
   penstock limit user_123 10MB/s
 
+  penstock group ci 50MB/s --min 20MB/s
+
 A RATE is in bytes per second: 5MB/s, 5MiB/s, 40Mbit/s or 5242880.""",
 )
+_Said = Annotated[str | None, Parameter(show_default=False)]
 _shaping = Group("Shaping")
 _network = Group("Network")
 
@@ -189,10 +192,21 @@ def limit(
     rate: str,
     /,
     *,
+    ceil: _Said = None,
+    min_: Annotated[str | None, Parameter(name="--min", show_default=False)] = None,
+    weight: Annotated[int | None, Parameter(show_default=False)] = None,
+    group: _Said = None,
     admin: str = ADMIN_URL,
     token_file: Path | None = None,
 ) -> None:
     """Limit a client of a running server, downloads in flight included.
+
+    What is not given stays as it was. The limit lasts until the server ends, a reload
+    finds the client in the file, or DELETE /clients/CLIENT takes it back.
+
+    penstock limit user_123 10MB/s
+
+    penstock limit user_123 10MB/s --ceil 40MB/s --min 2MB/s --weight 300 --group ci
 
     Parameters
     ----------
@@ -200,14 +214,71 @@ def limit(
         Its id: a name of the configuration, or an address (IPv6: its /64).
     rate
         RATE over all its connections, like 5MB/s.
+    ceil
+        RATE up to which it may borrow what its group can spare; 0: not at all.
+    min_
+        RATE that it gets whatever others want; 0: none.
+        What is promised to all must fit into its group, or the total rate.
+    weight
+        Share of what is left, beside others: 1 to 10000. 100 is usual.
+    group
+        The group that it belongs to; "" for none.
     admin
         URL of the server's admin API.
     token_file
         File that holds the admin token.
     """
-    from penstock.limit import set_limit
+    from penstock.adminclient import AdminClient
+    from penstock.limit import Options, set_limit
 
-    print(set_limit(client, rate, admin, token_file))
+    options = Options(ceil, min_, weight)
+    print(set_limit(client, rate, AdminClient(admin, token_file), options, group))
+
+
+@app.command
+def group(
+    name: str,
+    rate: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    ceil: _Said = None,
+    min_: Annotated[str | None, Parameter(name="--min", show_default=False)] = None,
+    weight: Annotated[int | None, Parameter(show_default=False)] = None,
+    admin: str = ADMIN_URL,
+    token_file: Path | None = None,
+) -> None:
+    """Limit a group of clients of a running server, or make one.
+
+    What is not given stays as it was. Clients are put into it by the file, or by
+    penstock limit CLIENT RATE --group NAME.
+
+    penstock group ci 50MB/s
+
+    penstock group ci 50MB/s --ceil 100MB/s --min 20MB/s --weight 300
+
+    Parameters
+    ----------
+    name
+        Its name: up to 64 bytes.
+    rate
+        RATE of all its clients together. Without, a new group has no limit.
+    ceil
+        RATE up to which it may borrow what the server can spare; 0: not at all.
+    min_
+        RATE that it gets whatever others want; 0: none.
+        What is promised to all must fit into the total rate.
+    weight
+        Share of what is left, beside others: 1 to 10000. 100 is usual.
+    admin
+        URL of the server's admin API.
+    token_file
+        File that holds the admin token.
+    """
+    from penstock.adminclient import AdminClient
+    from penstock.limit import Options, set_group
+
+    options = Options(ceil, min_, weight)
+    print(set_group(name, rate, AdminClient(admin, token_file), options))
 
 
 @app.command

@@ -1,104 +1,136 @@
-"""``penstock limit``: one request to the admin API of a running server."""
+"""``penstock limit`` and ``penstock group``: changes of a running server's limits."""
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from penstock.clientids import check_client_id
+from penstock.adminclient import AdminClient
+from penstock.clientids import check_client_id, check_group_name
 from penstock.errors import PenstockError
 from penstock.rates import format_rate, parse_rate
 
-REQUEST_TIMEOUT_S = 10.0
-TOKEN_BYTES_MAX = 4096
+
+@dataclass(frozen=True)
+class Options:
+    """What a command can say besides the rate, as people write it; None: as it was."""
+
+    ceil: str | None = None
+    min: str | None = None
+    weight: int | None = None
+
+    def body(self) -> dict[str, int | None]:
+        """Of a request; what was not said is not in it.
+
+        Raises:
+            PenstockError: one of them is no rate.
+        """
+        said: dict[str, int | None] = {}
+        if self.ceil is not None:
+            said["ceil_bps"] = _rate_or_zero("--ceil", self.ceil) or None
+        if self.min is not None:
+            said["min_bps"] = _rate_or_zero("--min", self.min)
+        if self.weight is not None:
+            said["weight"] = self.weight
+        return said
 
 
 def set_limit(
     client_id: str,
     rate: str,
-    admin_url: str,
-    token_file: Path | None = None,
-    transport: httpx.BaseTransport | None = None,
+    admin: AdminClient,
+    options: Options | None = None,
+    group: str | None = None,
 ) -> str:
-    """Change the limit; returns a line that says what holds now.
+    """Change a client's limit; returns a line that says what holds now.
+
+    Args:
+        group: "" for none, None for the one it is in.
 
     Raises:
-        PenstockError: the rate is wrong, the server can not be reached or refuses.
+        PenstockError: something is wrong, the server can not be reached or refuses.
     """
-    change = {"client_id": _client(client_id), "target_bps": _rate(rate)}
-    if "://" not in admin_url:
-        admin_url = f"http://{admin_url}"
-    headers = _authorization(token_file) if token_file else {}
+    change: dict[str, Any] = {
+        "client_id": _name("CLIENT", check_client_id, client_id),
+        "target_bps": _rate("RATE", rate),
+        **(options or Options()).body(),
+    }
+    if group is not None:
+        change["group"] = _name("--group", check_group_name, group) if group else None
+    response = admin.ask("POST", "/config", change)
+    answer = admin.understood(response)
     try:
-        # Loopback by default: a proxy of the environment would not find the server.
-        with httpx.Client(
-            transport=transport, timeout=REQUEST_TIMEOUT_S, trust_env=False
-        ) as client:
-            url = f"{admin_url.rstrip('/')}/config"
-            response = client.post(url, json=change, headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise PenstockError(
-            f"{admin_url} does not answer ({error}): is penstock running there? "
-            "--admin names another URL"
-        ) from None
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        raise PenstockError(
-            f"the admin API refuses the token in {token_file}"
-            if token_file
-            else "the admin API needs its token: --token-file FILE"
-        )
-    return _explain(response, admin_url)
+        said = f"{answer['client_id']}: {format_rate(answer['target_bps'])}"
+        return f"{said} (config version {answer['config_version']})"
+    except (KeyError, TypeError):
+        raise admin.stranger(response) from None
 
 
-def _client(client_id: str) -> str:
+def set_group(
+    name: str, rate: str | None, admin: AdminClient, options: Options | None = None
+) -> str:
+    """Make a group or change it; returns a line that says what holds now.
+
+    What is not said stays as it was: it is read first, and the change is refused when
+    somebody else made one meanwhile.
+
+    Raises:
+        PenstockError: something is wrong, the server can not be reached or refuses.
+    """
+    path = f"/groups/{quote(_name('NAME', check_group_name, name), safe='')}"
+    change: dict[str, int | None] = (options or Options()).body()
+    if rate is not None:
+        change["rate_bps"] = _rate("RATE", rate)
+    before = admin.ask("GET", path)
+    fields = {"if-match": before.headers["etag"]} if "etag" in before.headers else {}
+    if before.status_code != httpx.codes.NOT_FOUND:
+        change = _plan(admin, before) | change
+    response = admin.ask("PUT", path, change, **fields)
+    plan = _plan(admin, response)
+    version = admin.understood(response).get("config_version")
+    return f"{name}: {_words(plan)} (config version {version})"
+
+
+_PLAN = ("rate_bps", "ceil_bps", "min_bps", "weight", "burst_bytes", "peak_bps")
+
+
+def _plan(admin: AdminClient, response: httpx.Response) -> dict[str, int | None]:
+    answer = admin.understood(response)
     try:
-        client_id.encode()
-        return check_client_id(client_id)
+        return {key: answer[key] for key in _PLAN}
+    except KeyError:
+        raise admin.stranger(response) from None
+
+
+def _words(plan: dict[str, int | None]) -> str:
+    rate_bps = plan["rate_bps"]
+    rates = [
+        f"{key.removesuffix('_bps')} {format_rate(value)}"
+        for key in ("ceil_bps", "min_bps")
+        if (value := plan[key])
+    ]
+    limit = format_rate(rate_bps) if rate_bps else "no limit"
+    return ", ".join([limit, *rates, f"weight {plan['weight']}"])
+
+
+def _name(what: str, check: Callable[[str], str], name: str) -> str:
+    try:
+        name.encode()
+        return check(name)
     except UnicodeEncodeError:
-        raise PenstockError("CLIENT is not UTF-8") from None
+        raise PenstockError(f"{what} is not UTF-8") from None
     except ValueError as error:
         raise PenstockError(str(error)) from None
 
 
-def _rate(text: str) -> int:
+def _rate(what: str, text: str) -> int:
     try:
         return parse_rate(text)
     except ValueError as error:
-        raise PenstockError(str(error)) from None
+        raise PenstockError(f"{what}: {error}") from None
 
 
-def _authorization(token_file: Path) -> dict[str, str]:
-    try:
-        with token_file.open("rb") as stream:
-            token = stream.read(TOKEN_BYTES_MAX).strip()
-    except OSError as error:
-        raise PenstockError(
-            f"{token_file}: can not be read: {error.strerror}"
-        ) from None
-    if not token.isascii() or not token.decode("ascii").isprintable() or not token:
-        raise PenstockError(f"{token_file}: holds no token of printable ASCII")
-    return {"Authorization": f"Bearer {token.decode('ascii')}"}
-
-
-def _explain(response: httpx.Response, admin_url: str) -> str:
-    try:
-        answer: Any = response.json()
-        if response.is_success:
-            rate = format_rate(answer["target_bps"])
-            version = answer["config_version"]
-            return f"{answer['client_id']}: {rate} (config version {version})"
-        detail = answer["detail"]
-    except (ValueError, KeyError, TypeError):
-        raise PenstockError(
-            f"{admin_url} answers {response.status_code}, but not as penstock does"
-        ) from None
-    raise PenstockError(f"refused: {_reasons(detail)}")
-
-
-def _reasons(detail: Any) -> str:
-    if not isinstance(detail, list):
-        return str(detail)
-    return "; ".join(
-        str(problem.get("msg", problem)) if isinstance(problem, dict) else str(problem)
-        for problem in detail
-    )
+def _rate_or_zero(what: str, text: str) -> int:
+    return 0 if text.strip() == "0" else _rate(what, text)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 import penstock
+from penstock.adminclient import AdminClient
 from penstock.cli import run
 from penstock.errors import PenstockError
 from penstock.limit import set_limit
@@ -114,9 +115,8 @@ def test_limit_sends_bytes_per_second_and_the_token(tmp_path: Path) -> None:
 
     token = tmp_path / "token"
     token.write_text("secret\n")
-    said = set_limit(
-        "a", "40Mbit/s", "http://localhost:8080/", token, httpx.MockTransport(server)
-    )
+    admin = AdminClient("http://localhost:8080/", token, httpx.MockTransport(server))
+    said = set_limit("a", "40Mbit/s", admin)
     assert said == "a: 5MB/s (config version 7)"
     assert str(requests[0].url) == "http://localhost:8080/config"
     assert json.loads(requests[0].content) == {
@@ -144,7 +144,7 @@ def test_limit_explains_a_refusal(status: int, answer: object, said: str) -> Non
         return httpx.Response(status, json=answer)
 
     with pytest.raises(PenstockError, match=said):
-        set_limit("a", "1", "http://x", transport=httpx.MockTransport(server))
+        set_limit("a", "1", AdminClient("x", transport=httpx.MockTransport(server)))
 
 
 @pytest.mark.parametrize("text", ["", " \n", "é", "a\tb", "a\nb"])
@@ -152,4 +152,4 @@ def test_a_file_without_a_token_is_refused(tmp_path: Path, text: str) -> None:
     token = tmp_path / "token"
     token.write_text(text)
     with pytest.raises(PenstockError, match="holds no token"):
-        set_limit("a", "1", "http://127.0.0.1:1", token)
+        AdminClient("http://127.0.0.1:1", token)
