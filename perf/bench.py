@@ -12,6 +12,7 @@ from perf.cpu import CpuMeter, core_times
 from perf.errors import PerfError
 from perf.results import SUBJECT, Limit, Metric, Result, Sample
 from perf.servers import Kind, Running, Setup
+from perf.wakeups import sleeps
 
 BUSY_SHARE = 0.95
 """From this share of a core on, a side counts as out of CPU."""
@@ -136,6 +137,8 @@ class Usage:
     server_share: float = 0.0  # of the cores it may use
     server_core_share: float = 0.0  # of the same cores, whoever used them
     core_idle_share: float = 1.0  # of the load's core, whoever used it
+    wakeups: int = 0  # of the server's threads
+    wall_ns: int = 0
 
     def limited_by(self, load_share: float) -> Limit:
         """Who ran out of CPU: the client counts first, it would hide the server."""
@@ -148,12 +151,14 @@ class Usage:
 def measured(server: Running, bench: Bench) -> Iterator[Usage]:
     """Fill a Usage with what happens inside the block."""
     usage = Usage()
+    wakeups = sleeps(server.pid)
     load_core = core_times(bench.load_cpu)
     server_cores = [core_times(cpu) for cpu in bench.server_cpus]
     meter = CpuMeter(server.pid)
     yield usage
-    usage.cpu_ns, wall_ns = meter.cpu_ns(), meter.wall_ns()
-    usage.server_share = usage.cpu_ns / (wall_ns * len(bench.server_cpus))
+    usage.cpu_ns, usage.wall_ns = meter.cpu_ns(), meter.wall_ns()
+    usage.wakeups = sleeps(server.pid) - wakeups
+    usage.server_share = usage.cpu_ns / (usage.wall_ns * len(bench.server_cpus))
     usage.core_idle_share = load_core.idle_share_until(core_times(bench.load_cpu))
     usage.server_core_share = 1.0 - fmean(
         before.idle_share_until(core_times(cpu))

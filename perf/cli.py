@@ -5,7 +5,7 @@ A workload is a module of ``perf.workloads`` that registers one command with ``a
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, get_args, get_type_hints
@@ -122,16 +122,18 @@ def numbers(option: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def servers(text: str) -> tuple[list[Kind], list[str]]:
+def servers(
+    text: str, known: Mapping[str, Kind] = KINDS
+) -> tuple[list[Kind], list[str]]:
     """The asked-for servers that are installed, and the names of those that are not.
 
     Raises:
         PerfError: a name is unknown, or nothing asked for is installed.
     """
-    names = list(KINDS) if text == "all" else [n.strip() for n in text.split(",")]
-    if unknown := [name for name in names if name not in KINDS]:
-        raise PerfError(f"--peers: {unknown[0]!r} is none of all, {', '.join(KINDS)}")
-    found = [KINDS[name] for name in names if KINDS[name].version() is not None]
+    names = list(known) if text == "all" else [n.strip() for n in text.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise PerfError(f"--peers: {unknown[0]!r} is none of all, {', '.join(known)}")
+    found = [known[name] for name in names if known[name].version() is not None]
     if not found:
         raise PerfError(f"none of {text} is installed")
     return found, [n for n in names if n not in {kind.name for kind in found}]

@@ -211,10 +211,13 @@ def _change(old: Result, new: Result, case: str, metric: Metric) -> Change | Non
 
 
 def common_peers(old: Result, new: Result, case: str, key: str) -> list[str]:
+    """The subject's own baselines (its name and a suffix) are no peers: whatever makes
+    the subject slower makes them slower, too."""
     return [
         server
         for server in new.servers(case)
         if server != new.subject
+        and not server.startswith(f"{new.subject}-")
         and old.rounds(case, server, key)
         and new.rounds(case, server, key)
     ]

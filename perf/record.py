@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from perf.errors import PerfError
-from perf.results import Result
+from perf.results import Result, Timeline
 
 JSON_SCHEMA = 2
 """Grows when a reader of the JSON would have to change."""
@@ -139,7 +139,15 @@ def _nonsense(result: Result) -> str | None:
         for key, value in sample.values.items():
             if not math.isfinite(value):
                 return f"{sample.server}, {sample.case}: {key} is no finite number"
+        if not all(map(_drawable, sample.timelines)):
+            return f"{sample.server}, {sample.case}: a timeline is not finite"
     return None
+
+
+def _drawable(timeline: Timeline) -> bool:
+    values = [value for line in timeline.lines.values() for value in line]
+    values += [*timeline.limits.values(), *timeline.events.values()]
+    return all(map(math.isfinite, values)) and 0 < timeline.slot_seconds < math.inf
 
 
 def _printable(found: Any) -> Any:

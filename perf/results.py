@@ -31,6 +31,21 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Timeline:
+    """What happened over time, in slots of equal length."""
+
+    title: str
+    unit: str
+    slot_seconds: float
+    lines: Mapping[str, Sequence[float]]
+    """One value for each slot, from second 0 on."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Values that one should see as lines."""
+    events: Mapping[str, float] = field(default_factory=dict)
+    """What was done, and in which second."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One server, one case, one round."""
 
@@ -44,6 +59,7 @@ class Sample:
     """Against the workload's own bound; None where it has none."""
     congestion: str | None = None
     """Congestion control read back from the server's connection, where it varies."""
+    timelines: Sequence[Timeline] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -2,13 +2,16 @@
 
 from perf.servers.aiohttp import Aiohttp
 from perf.servers.base import Client, Kind, Running, Setup, running
+from perf.servers.bwlim import HaproxyBwlim
 from perf.servers.caddy import Caddy
 from perf.servers.granian import Granian
 from perf.servers.h2o import H2o
 from perf.servers.haproxy import Haproxy
+from perf.servers.htb import NginxHtb
 from perf.servers.lighttpd import Lighttpd
 from perf.servers.nginx import Nginx
 from perf.servers.penstock import Penstock
+from perf.servers.unshaped import Unshaped
 from perf.servers.uvicorn import Uvicorn
 
 _ALL: tuple[Kind, ...] = (
@@ -24,4 +27,17 @@ _ALL: tuple[Kind, ...] = (
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
-__all__ = ["KINDS", "Client", "Kind", "Running", "Setup", "running"]
+_PACED: tuple[Kind, ...] = (
+    KINDS["penstock"],
+    KINDS["nginx"],
+    HaproxyBwlim(),
+    NginxHtb(),
+    Unshaped(KINDS["penstock"], "paced"),
+    Unshaped(KINDS["nginx"], "paced"),
+    Unshaped(KINDS["penstock"], "full"),
+    Unshaped(KINDS["nginx"], "full"),
+)
+SHAPERS: dict[str, Kind] = {kind.name: kind for kind in _PACED}
+"""What limits downloads, and the same servers without a limit."""
+
+__all__ = ["KINDS", "SHAPERS", "Client", "Kind", "Running", "Setup", "running"]

@@ -24,11 +24,13 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client with a limit of its own, known by a bearer token."""
+    """A client with a limit of its own: known by a bearer token, or, where it has
+    none, by its name, which then is its address."""
 
     name: str
-    token: str
-    rate_bps: int  # bytes per second
+    token: str | None
+    rate_bps: int = 0  # bytes per second; 0: none of its own
+    weight: int = 0  # of its share in the total; 0: as the server does unasked
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class Setup:
     files: int = 1  # that are asked for
     defer_accept: bool | None = None
     """TCP_DEFER_ACCEPT on the listener (tcp(7)); None: as the server does unasked."""
-    clients: Sequence[Client] = ()  # only penstock knows clients
+    clients: Sequence[Client] = ()  # by token: only penstock knows such
+    total_bps: int | None = None  # limit of all clients together
+    host: str = "127.0.0.1"  # to listen on
     download_bps: int | None = None
     """Limit of every download, in bytes per second, where each has an address of its
     own: what limits connections and what limits clients then does the same."""
@@ -55,12 +59,17 @@ class Launch:
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     admin_port: int | None = None  # of penstock's metrics
+    host: str = "127.0.0.1"  # where it listens
+    readers: str = "127.1"  # the /16 of local addresses from which it is asked
+    folder: Path | None = None  # of its configuration, where that may change
 
 
 class Kind(Protocol):
     """One server software in its best configuration for serving static files."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """In tables and after --peers."""
 
     def version(self) -> str | None:
         """The installed version, None when it is not installed."""
@@ -71,7 +80,8 @@ class Kind(Protocol):
     def launch(self, setup: Setup, port: int, folder: Path) -> Launch:
         """Write what it needs into ``folder``; say how to start it on ``port``.
 
-        It must stay in the foreground and listen on 127.0.0.1.
+        It must stay in the foreground and listen on 127.0.0.1, or on the host that
+        the launch names.
         """
 
 
@@ -100,9 +110,12 @@ class Running:
     pid: int
     port: int
     admin_port: int | None = None
+    host: str = "127.0.0.1"
+    readers: str = "127.1"
+    folder: Path | None = None
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"http://{self.host}:{self.port}/{path}"
 
 
 @contextmanager
@@ -124,11 +137,19 @@ def running(kind: Kind, setup: Setup, probe_path: str) -> Iterator[Running]:
         with child(launch.argv, cpus=cpus, log=log, env=launch.env) as process:
             wait_until_ready(
                 process,
-                lambda: serves(port, probe_path),
+                lambda: serves(port, probe_path, launch.host),
                 seconds=READY_SECONDS,
                 log=log,
             )
-            yield Running(kind.name, process.pid, port, launch.admin_port)
+            yield Running(
+                kind.name,
+                process.pid,
+                port,
+                launch.admin_port,
+                launch.host,
+                launch.readers,
+                launch.folder,
+            )
 
 
 def free_port() -> int:
@@ -138,11 +159,11 @@ def free_port() -> int:
     return port
 
 
-def serves(port: int, path: str) -> bool:
+def serves(port: int, path: str, host: str = "127.0.0.1") -> bool:
     """Whether a GET is answered with success and the beginning of a body."""
     received = b""
     try:
-        with socket.create_connection(("127.0.0.1", port), _PROBE_SECONDS) as sock:
+        with socket.create_connection((host, port), _PROBE_SECONDS) as sock:
             sock.sendall(get(path))
             while (parts := split_head(received)) is None or parts[1] == 0:
                 piece = sock.recv(4096)
@@ -181,7 +202,12 @@ def repository_environment() -> dict[str, str]:
 
 def first_line(argv: Sequence[str]) -> str:
     """The first line a program prints, on whichever stream it chooses."""
+    return output_of(argv).partition("\n")[0].strip()
+
+
+def output_of(argv: Sequence[str]) -> str:
+    """All that a program prints, on both streams."""
     done = subprocess.run(
         argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    return done.stdout.partition("\n")[0].strip()
+    return done.stdout

@@ -47,7 +47,7 @@ http {
     open_file_cache_valid 3600s;
     open_file_cache_min_uses 1;
     server {
-        listen 127.0.0.1:$port backlog=16384$reuseport$deferred;
+        listen $listen backlog=16384$deferred;
         root $root;$paced
     }
 }
@@ -78,8 +78,10 @@ class Nginx:
             [program, "-e", "stderr", "-p", str(folder), "-c", str(path)],
         )
 
-    def config(self, setup: Setup, port: int, folder: Path) -> str:
-        """The whole configuration file.
+    def config(
+        self, setup: Setup, port: int, folder: Path, socket: Path | None = None
+    ) -> str:
+        """The whole configuration file; it listens on ``socket`` where there is one.
 
         Small bodies go out by read(2) and one writev(2): sendfile(2) sends the head
         apart, and tcp_nopush, which mends that, costs two system calls.
@@ -97,12 +99,16 @@ class Nginx:
             # Every cached file stays open.
             cached=max(1, min(16384, files - 2 * setup.connections)),
             sendfile=sendfile,
-            port=port,
-            reuseport=" reuseport" if workers > 1 else "",
+            listen=_listen(setup, port) if socket is None else f"unix:{socket}",
             deferred=" deferred" if setup.defer_accept else "",
             root=setup.root,
             paced=_paced(setup.download_bps),
         )
+
+
+def _listen(setup: Setup, port: int) -> str:
+    own = " reuseport" if len(setup.cpus) > 1 else ""  # a listener for each worker
+    return f"{setup.host}:{port}{own}"
 
 
 def _paced(download_bps: int | None) -> str:

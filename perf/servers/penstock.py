@@ -11,6 +11,7 @@ from pathlib import Path
 from perf.errors import PerfError
 from perf.servers.base import Client, Launch, Setup, free_port
 
+CONFIG_NAME = "penstock.toml"
 _SOURCE = Path(__file__).resolve().parents[2] / "server"
 
 
@@ -43,23 +44,34 @@ class Penstock:
         argv += ["--cpus", ",".join(map(str, setup.cpus))]
         if setup.download_bps is not None:
             argv += ["--client-rate", str(setup.download_bps)]
-        path = folder / "penstock.toml"
+        if setup.total_bps is not None:
+            argv += ["--total-rate", str(setup.total_bps)]
+        path = folder / CONFIG_NAME
         path.write_text(config(setup.clients, defer_accept=bool(setup.defer_accept)))
-        return Launch([*argv, "--config", str(path)], _environment(), admin_port)
+        return Launch(
+            [*argv, "--config", str(path)], _environment(), admin_port, folder=folder
+        )
 
 
 def config(clients: Sequence[Client], *, defer_accept: bool = False) -> str:
     """The TOML file that gives every client its limit; empty where all is as default.
 
-    Names must be bare TOML keys. The file holds digests, never a token.
+    The file holds digests, never a token.
     """
     server = "[server]\ndefer_accept = true\n" if defer_accept else ""
-    return server + "\n".join(
-        f"[clients.{client.name}]\n"
-        f'rate = "{client.rate_bps}"\n'
-        f'token_sha256 = ["{hashlib.sha256(client.token.encode()).hexdigest()}"]\n'
-        for client in clients
-    )
+    return server + "\n".join(map(_client, clients))
+
+
+def _client(client: Client) -> str:
+    lines = [f'[clients."{client.name}"]']
+    if client.rate_bps:
+        lines.append(f'rate = "{client.rate_bps}"')
+    if client.weight:
+        lines.append(f"weight = {client.weight}")
+    if client.token is not None:
+        digest = hashlib.sha256(client.token.encode()).hexdigest()
+        lines.append(f'token_sha256 = ["{digest}"]')
+    return "\n".join(lines) + "\n"
 
 
 def _built_here() -> bool:

@@ -2,38 +2,37 @@
 does pacing cost the server?
 
 Every download comes from an address of its own, as those of many users do: a client of
-its own for penstock (``client_rate``), and for nginx a connection under ``limit_rate``.
-A table of 10,000 clients with tokens would be another workload, that of a start.
+its own for penstock (``client_rate``), a stream for haproxy, a class for HTB, and for
+nginx a connection under ``limit_rate``. A table of 10,000 clients with tokens would be
+another workload, that of a start.
 
 After a ramp and a pause, in which free first seconds and full buckets are used up, the
 bytes of bodies are counted in slots of 100 ms. Rates mean the body, also to the server.
 """
 
 import re
-import time
-import urllib.request
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from statistics import fmean, median, pstdev
+from pathlib import Path
 
 from cyclopts import Parameter
 
-from perf import corpus
-from perf.bench import Bench, Usage, measured
-from perf.cli import PeersCommon, app, execute
+from perf import corpus, namespace, shaped
+from perf.bench import Bench
+from perf.cli import PeersCommon, app, execute, servers
 from perf.errors import PerfError
-from perf.load import hold, paced
-from perf.results import SUBJECT, Limit, Metric, Result, Sample
-from perf.servers import Kind, Running, running
+from perf.evenness import SLOTS_PER_SECOND, figures
+from perf.load import hold, paced, sink
+from perf.loaded import by_sink
+from perf.results import SUBJECT, Metric, Result, Sample, Timeline
+from perf.servers import KINDS, SHAPERS, Kind, running
+from perf.servers.unshaped import SUFFIXES, Unshaped
 
 NAME = "shape"
-START_SECONDS = 1.0  # of the load's process
-RAMP_SECONDS = 4.0
-SETTLE_SECONDS = 3.0
-SLOTS_PER_SECOND = 10**9 // paced.SLOT_NS
-LATE_NS_MAX = paced.SLOT_NS // 4
-"""A load that is later than this has put bytes into the wrong slot."""
+RAMP_NS = 4 * 10**9
+WARM_UP_SECONDS = 1.0  # of what is read at full speed
+SEND_BUFFER_BYTES_MIN = 64 * corpus.KIB
 UNITS = {"": 1, "B": 1, "KiB": corpus.KIB, "MiB": corpus.MIB}
 METRICS = (
     Metric("error_percent", "mean error", "%", 2, better="lower"),
@@ -44,22 +43,26 @@ METRICS = (
     Metric("jitter_1s_p99_percent", "P99 of 1 s", "%", 1),
     Metric("jain_index", "Jain", "", 5),
     Metric("cpu_ms_per_gb", "CPU per GB", "ms", 1, ratio=True, better="lower"),
-    Metric("loops_per_second", "loops/s", "", 0),
-    Metric("server_cpu_share", "server CPU", "", 2),
-    Metric("load_cpu_share", "load CPU", "", 2),
-    Metric("late_ms", "load late", "ms", 1),
+    Metric("over_unshaped", "over unshaped", "×", 2),
+    Metric("over_full_speed", "over full speed", "×", 2),
+    Metric("both_ms_per_gb", "CPU of both ends per GB", "ms", 1),
+    Metric("server_core_share", "its core", "", 2),
+    *shaped.METRICS,
 )
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ShapeCommon(PeersCommon):
-    peers: str = "penstock,nginx"
+    peers: str = ",".join(SHAPERS)
     "The servers, in the order of their turns; others are not set up to pace."
     rounds: int = 1
     "How often every server takes its turn."
     seconds: int = 10
     "Over how long the bytes are counted."
+
+    def kinds(self) -> tuple[list[Kind], list[str]]:
+        return servers(self.peers, KINDS | SHAPERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +149,30 @@ def run(bench: Bench, wanted: Sequence[Case]) -> Result:
         list(by_title),
         lambda kind, title, number: _turn(bench, kind, number, by_title[title]),
     )
+    result.samples = beside_unshaped(result.samples)
     return result
 
 
 def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
-    seconds = START_SECONDS + RAMP_SECONDS + SETTLE_SECONDS + bench.seconds
+    if not isinstance(kind, Unshaped):
+        return _paced_turn(bench, kind, number, case)
+    if kind.reading == "full":
+        return _full_speed_turn(bench, kind, number, case)
+    with _send_buffers(bench, max(SEND_BUFFER_BYTES_MIN, case.rate_bps)):
+        return _paced_turn(bench, kind, number, case)
+
+
+def _paced_turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
+    order = paced.PacedOrder(
+        port=0,
+        path="",
+        downloads=case.downloads,
+        ramp_ns=RAMP_NS,
+        begin_ns=0,
+        slots=bench.seconds * SLOTS_PER_SECOND,
+        read_bps=case.rate_bps if isinstance(kind, Unshaped) else 0,
+    )
+    seconds = shaped.lead_seconds(order) + bench.seconds
     # Twice what a download can take, so that none ends, a free first second included.
     size_bytes = max(corpus.MIB, int(2 * seconds * case.rate_bps))
     path = bench.file(size_bytes)
@@ -161,118 +183,109 @@ def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
         download_bps=case.rate_bps,
     )
     with running(kind, setup, path) as server:
-        done, usage, loops = _measure(bench, server, path, case)
-    share = done.cpu_ns / (bench.seconds * 1e9)
-    values = figures(done.slots, case.rate_bps)
-    body_bytes = sum(map(sum, done.slots))
+        found = shaped.by_paced(bench, server, replace(order, path=path))
+    values = figures(found.done.slots, case.rate_bps) | found.values()
+    gigabytes = found.body_bytes() / 1e9
     values |= {
-        "cpu_ms_per_gb": usage.cpu_ns / 1e6 / (body_bytes / 1e9),
-        "server_cpu_share": usage.server_share,
-        "load_cpu_share": share,
-        "late_ms": done.late_ns / 1e6,
+        "cpu_ms_per_gb": found.usage.cpu_ns / 1e6 / gigabytes,
+        "both_ms_per_gb": (found.usage.cpu_ns + found.done.cpu_ns) / 1e6 / gigabytes,
+        "server_core_share": found.usage.server_core_share,
     }
-    if loops is not None:
-        values["loops_per_second"] = loops / bench.seconds
     return Sample(
         server=kind.name,
         case=case.title(),
         round=number,
         values=values,
-        limited_by=limited_by(usage, share, done.late_ns),
+        limited_by=found.limited_by(),
         passed=judge(case, values) if kind.name == SUBJECT else None,
+        timelines=timelines(found.done.slots, case),
     )
 
 
-def _measure(
-    bench: Bench, server: Running, path: str, case: Case
-) -> tuple[paced.PacedRun, Usage, int | None]:
-    before_seconds = START_SECONDS + RAMP_SECONDS + SETTLE_SECONDS
-    begin_ns = time.monotonic_ns() + int(before_seconds * 1e9)
-    order = paced.PacedOrder(
-        port=server.port,
-        path=path,
-        downloads=case.downloads,
-        ramp_ns=int(RAMP_SECONDS * 1e9),
-        begin_ns=begin_ns,
-        slots=bench.seconds * SLOTS_PER_SECOND,
+@contextmanager
+def _send_buffers(bench: Bench, size_bytes: int) -> Iterator[None]:
+    """A server that nobody limits fills all buffers before it is measured, then does
+    nothing for a while. What it keeps ahead must be little beside what is measured.
+
+    Raises:
+        PerfError: there is no namespace in which they could be set.
+    """
+    if bench.unpinned_reason is not None:
+        raise PerfError("left out: its send buffers need a namespace of their own")
+    name = "net/ipv4/tcp_wmem"
+    before = Path("/proc/sys", name).read_text()
+    least, usual, _ = before.split()
+    namespace.set_own(name, f"{least} {usual} {size_bytes}")
+    try:
+        yield
+    finally:
+        namespace.set_own(name, before)
+
+
+def _full_speed_turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
+    """As many bytes for each connection, one time after the other."""
+    size_bytes = case.rate_bps * bench.seconds
+    path = bench.file(size_bytes)
+    setup = replace(
+        bench.setup(), connections=case.downloads + 1024, body_bytes=size_bytes
     )
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(paced.run, order, {bench.load_cpu})
-        paced.sleep_until(begin_ns)
-        loops = _loops(server)
-        with measured(server, bench) as usage:
-            paced.sleep_until(begin_ns + bench.seconds * 10**9)
-        if loops is not None:
-            loops = (_loops(server) or 0) - loops
-        return future.result(), usage, loops
-
-
-def _loops(server: Running) -> int | None:
-    """Turns of penstock's event loops; other servers do not say."""
-    if server.admin_port is None:
-        return None
-    url = f"http://127.0.0.1:{server.admin_port}/metrics"
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return loops_total(answer.read().decode())
-
-
-def loops_total(metrics: str) -> int:
-    """Of all engines, from a Prometheus page."""
-    lines = re.findall(r"^\w*loops_total(?:{[^}]*})? (\S+)", metrics, re.MULTILINE)
-    return int(sum(map(float, lines)))
-
-
-def figures(slots: Sequence[Sequence[int]], rate_bps: int) -> dict[str, float]:
-    """What judges a shaper, from the bytes of each download in slots of 100 ms."""
-    seconds = len(slots[0]) / SLOTS_PER_SECOND
-    means = [sum(row) / seconds for row in slots]
-    fine = [jitter_percent(row) for row in slots]
-    coarse = [jitter_percent(whole_seconds(row)) for row in slots]
-    return {
-        "error_percent": 100 * fmean(abs(m - rate_bps) for m in means) / rate_bps,
-        "sum_error_percent": 100 * (fmean(means) - rate_bps) / rate_bps,
-        "jitter_percent": median(fine),
-        "jitter_p99_percent": p99(fine),
-        "jitter_1s_percent": median(coarse),
-        "jitter_1s_p99_percent": p99(coarse),
-        "jain_index": jain_index(means),
+    order = sink.SinkOrder(
+        port=0, paths=[path], connections=case.downloads, seconds=WARM_UP_SECONDS
+    )
+    with running(kind, setup, path) as server:
+        done, found = by_sink(bench, server, replace(order, port=server.port))
+    gigabytes = done.body_bytes / 1e9
+    cpu_ns = found.usage.cpu_ns
+    values = {
+        "cpu_ms_per_gb": cpu_ns / 1e6 / gigabytes,
+        "both_ms_per_gb": (cpu_ns + done.cpu_ns) / 1e6 / gigabytes,
+        "wakeups_per_second": found.usage.wakeups / (found.usage.wall_ns / 1e9),
     }
+    return found.sample(kind.name, case.title(), number, values)
 
 
-def whole_seconds(row: Sequence[int]) -> list[int]:
-    """Ten slots of 100 ms added up; what is left at the end is no whole second."""
-    whole = len(row) - len(row) % SLOTS_PER_SECOND
+def timelines(slots: Sequence[Sequence[int]], case: Case) -> list[Timeline]:
+    """All downloads together, and some of them alone, in 10^6 bytes per second."""
+    to_mb = SLOTS_PER_SECOND / 1e6
+    width = 1 / SLOTS_PER_SECOND
+    total = [sum(column) * to_mb for column in zip(*slots, strict=True)]
+    some = dict.fromkeys((0, len(slots) // 2, len(slots) - 1))
+    lines = {f"download {n + 1}": [count * to_mb for count in slots[n]] for n in some}
+    all_bps, one_bps = case.downloads * case.rate_bps, case.rate_bps
     return [
-        sum(row[i : i + SLOTS_PER_SECOND]) for i in range(0, whole, SLOTS_PER_SECOND)
+        Timeline("all", "MB/s", width, {"all": total}, {"limit": all_bps / 1e6}),
+        Timeline("some", "MB/s", width, lines, {"limit": one_bps / 1e6}),
     ]
 
 
-def jitter_percent(row: Sequence[int]) -> float:
-    """Standard deviation over mean; a download that got nothing is as bad as can be:
-    all in one slot (sqrt(n - 1))."""
-    mean = fmean(row)
-    if mean == 0:
-        return float(100 * (len(row) - 1) ** 0.5)
-    return float(100 * pstdev(row) / mean)
+def beside_unshaped(samples: Sequence[Sample]) -> list[Sample]:
+    """Each sample with its CPU per GB over that of the same server without a limit."""
+    costs = {
+        (sample.server, sample.case, sample.round): sample.values["cpu_ms_per_gb"]
+        for sample in samples
+    }
+    found = []
+    for sample in samples:
+        base = BASES.get(sample.server, "")
+        extra: Mapping[str, float] = {
+            key: sample.values["cpu_ms_per_gb"] / cost
+            for key, suffix in (
+                ("over_unshaped", SUFFIXES["paced"]),
+                ("over_full_speed", SUFFIXES["full"]),
+            )
+            if (cost := costs.get((f"{base}-{suffix}", sample.case, sample.round)))
+        }
+        found.append(replace(sample, values={**sample.values, **extra}))
+    return found
 
 
-def p99(values: Sequence[float]) -> float:
-    """The nearest rank: 99 of 100 are not above it."""
-    return sorted(values)[-(-99 * len(values) // 100) - 1]
+BASES = {"penstock": "penstock"} | dict.fromkeys(
+    ("nginx", "haproxy-bwlim", "nginx-htb"), "nginx"
+)
+"""Which server serves the files behind each limit."""
 
 
-def jain_index(means: Sequence[float]) -> float:
-    """1 when all are equal, 1/n when one has everything (Jain, Chiu, Hawe, 1984)."""
-    squares = sum(mean * mean for mean in means)
-    return sum(means) ** 2 / (len(means) * squares) if squares else 0.0
-
-
-def limited_by(usage: Usage, load_share: float, late_ns: int) -> Limit:
-    """The client, also when it came too late once."""
-    return "client" if late_ns > LATE_NS_MAX else usage.limited_by(load_share)
-
-
-def judge(case: Case, values: dict[str, float]) -> bool | None:
+def judge(case: Case, values: Mapping[str, float]) -> bool | None:
     """Against its bound; None where it has none."""
     bound = BOUNDS.get(case)
     if bound is None:

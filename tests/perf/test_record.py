@@ -84,6 +84,7 @@ def test_what_readers_rely_on_changes_only_together_with_the_schema_number() -> 
             "Metric": ["key", "title", "unit"],
             "Result": ["workload", "machine", "metrics"],
             "Sample": ["server", "case", "round", "values"],
+            "Timeline": ["title", "unit", "slot_seconds", "lines"],
         },
     )
 

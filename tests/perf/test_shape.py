@@ -8,55 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from perf import corpus
+from perf import corpus, shaped
 from perf.bench import Usage
 from perf.errors import PerfError
 from perf.load import paced
 from perf.servers import KINDS, Setup, running
 from perf.servers.nginx import Nginx
 from perf.workloads import shape
-
-EVEN = [10] * 20
-ALL_AT_ONCE = [200] + [0] * 19
-
-
-def test_an_even_download_has_no_jitter_and_no_error() -> None:
-    found = shape.figures([EVEN, EVEN], rate_bps=100)
-    jain = found.pop("jain_index")
-    assert jain == pytest.approx(1.0)
-    assert set(found.values()) == {0.0}
-
-
-def test_jitter_is_the_deviation_over_the_mean() -> None:
-    assert shape.jitter_percent([5, 15]) == pytest.approx(50.0)
-    assert shape.jitter_percent(ALL_AT_ONCE) == pytest.approx(100 * 19**0.5)
-    assert shape.jitter_percent([0] * 20) == pytest.approx(100 * 19**0.5)
-
-
-def test_bytes_that_come_in_bursts_within_a_second_are_even_by_the_second() -> None:
-    bursts = ([100] + [0] * 9) * 2
-    found = shape.figures([bursts], rate_bps=100)
-    assert found["jitter_percent"] == pytest.approx(300.0)
-    assert found["jitter_1s_percent"] == 0.0
-    assert shape.whole_seconds([1] * 25) == [10, 10]
-
-
-def test_errors_of_downloads_do_not_cancel_but_those_of_the_sum_do() -> None:
-    found = shape.figures([[9] * 20, [11] * 20], rate_bps=100)
-    assert found["error_percent"] == pytest.approx(10.0)
-    assert found["sum_error_percent"] == pytest.approx(0.0)
-
-
-def test_jain_index_is_one_when_equal_and_one_nth_when_one_has_all() -> None:
-    assert shape.jain_index([3.0] * 7) == pytest.approx(1.0)
-    assert shape.jain_index([0, 0, 0, 8.0]) == pytest.approx(0.25)
-    assert shape.jain_index([0, 0]) == 0.0
-
-
-def test_p99_is_the_nearest_rank() -> None:
-    assert shape.p99(range(100, 0, -1)) == 99
-    assert shape.p99(range(1, 1001)) == 990
-    assert shape.p99([7]) == 7
 
 
 def test_downloads_are_counts_times_rates_in_binary_units() -> None:
@@ -86,18 +44,22 @@ def test_a_case_is_judged_by_error_and_by_the_jitter_of_its_own_slots() -> None:
     assert shape.judge(replace(few, downloads=1), good) is None
 
 
+def turn(usage: Usage, cpu_ns: int, late_ns: int) -> shaped.Shaped:
+    return shaped.Shaped(paced.PacedRun([[1]], cpu_ns, late_ns), usage, None, [])
+
+
 def test_a_load_that_came_too_late_is_the_limit() -> None:
-    usage = Usage(server_share=0.1)
-    late = shape.LATE_NS_MAX
-    assert shape.limited_by(usage, 0.1, late) == "neither"
-    assert shape.limited_by(usage, 0.1, late + 1) == "client"
-    assert shape.limited_by(usage, 0.96, 0) == "client"
+    usage = Usage(server_share=0.1, wall_ns=1000)
+    late = shaped.LATE_NS_MAX
+    assert turn(usage, 100, late).limited_by() == "neither"
+    assert turn(usage, 100, late + 1).limited_by() == "client"
+    assert turn(usage, 960, 0).limited_by() == "client"
 
 
 def test_loops_of_all_engines_are_added_up() -> None:
     page = '# HELP a_loops_total x\na_loops_total{engine="0"} 5\n'
     page += 'a_loops_total{engine="1"} 7\nb_total 9\n'
-    assert shape.loops_total(page) == 12
+    assert shaped.loops_total(page) == 12
 
 
 def test_every_download_has_an_address_of_its_own() -> None:
@@ -133,7 +95,16 @@ def test_every_download_gets_its_limit(name: str, tmp_path: Path) -> None:
     setup = Setup(tmp_path, cpus, body_bytes=8 * corpus.MIB, download_bps=corpus.MIB)
     with running(kind, setup, path) as server:
         begin_ns = time.monotonic_ns() + 1_500_000_000
-        order = paced.PacedOrder(server.port, path, 8, 200_000_000, begin_ns, 20)
+        order = paced.PacedOrder(
+            server.port,
+            path,
+            8,
+            200_000_000,
+            begin_ns,
+            20,
+            host=server.host,
+            network=server.readers,
+        )
         done = paced.download(order)
     assert [len(row) for row in done.slots] == [20] * 8
     for row in done.slots:
