@@ -49,3 +49,36 @@ def jain_index(means: Sequence[float]) -> float:
     """1 when all are equal, 1/n when one has everything (Jain, Chiu, Hawe, 1984)."""
     squares = sum(mean * mean for mean in means)
     return sum(means) ** 2 / (len(means) * squares) if squares else 0.0
+
+
+def share_error_percent(got: Sequence[float], weights: Sequence[float]) -> float:
+    """By how much the worst client's part of the sum misses its part by weight."""
+    total, whole = sum(got), sum(weights)
+    if total == 0:
+        return 100.0
+    parts = [(g / total) / (w / whole) for g, w in zip(got, weights, strict=True)]
+    return 100 * max(abs(part - 1.0) for part in parts)
+
+
+REACHED = 0.9
+SMOOTHED_SLOTS = 3
+"""Of so many, this one in their middle, the mean is looked at, because one slot may be
+shorter than the time between two quanta. So what changes at once is found up to one
+slot late."""
+
+
+def reached_ms(
+    rates: Sequence[float],
+    slot_seconds: float,
+    event_seconds: float,
+    before: float,
+    after: float,
+) -> float | None:
+    """How long after the event a rate had gone nine tenths of its way, to the end of
+    the slot; None when it never did."""
+    side = SMOOTHED_SLOTS // 2
+    for slot in range(int(event_seconds / slot_seconds), len(rates)):
+        mean = fmean(rates[max(0, slot - side) : slot + side + 1])
+        if (mean - before) / (after - before) >= REACHED:
+            return 1e3 * ((slot + 1) * slot_seconds - event_seconds)
+    return None

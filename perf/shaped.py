@@ -27,12 +27,15 @@ METRICS = (
 )
 
 
+Do = Callable[[], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """Something that is done while bytes flow."""
 
     at_ns: int  # since the interval began
-    do: Callable[[], None]
+    do: Do
 
 
 @dataclass(frozen=True, slots=True)

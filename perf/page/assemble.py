@@ -9,6 +9,7 @@ from pathlib import Path
 from perf.compare import Compared
 from perf.errors import PerfError
 from perf.machine import Machine
+from perf.page import timelines
 from perf.page.panels import (
     Block,
     Panel,
@@ -25,7 +26,7 @@ from perf.report import (
     comparison_grid,
     summary_line,
 )
-from perf.results import Metric, Result
+from perf.results import Metric, Result, Timeline
 from perf.stats import middle
 
 LIBRARIES = ("jinja2", "matplotlib")
@@ -58,9 +59,11 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    panel: Panel
+    title: str
+    hint: str
     svg: str
-    legend: str
+    legend: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +227,13 @@ def _part(anchor: str, result: Result, common: Facts, *, alone: bool) -> Part:
 
 
 def _drawings(block: Block, anchor: str) -> list[Drawing]:
-    return [
+    found = [
         _drawing(panel, f"{anchor}p{at}", block.title)
         for at, panel in enumerate(block.panels)
     ]
+    for at, (title, timeline) in enumerate(block.timelines.items()):
+        found.append(_timeline_drawing(timeline, f"{anchor}s{at}", title, block.title))
+    return found
 
 
 def _drawing(panel: Panel, anchor: str, case: str) -> Drawing:
@@ -235,7 +241,19 @@ def _drawing(panel: Panel, anchor: str, case: str) -> Drawing:
 
     title = f"{panel.title}, {case}" if case else panel.title
     # Safe: written by an XML library, which escaped every name.
-    return Drawing(panel, Markup(draw(panel, anchor, title)), legend(panel))
+    drawn = Markup(draw(panel, anchor, title))
+    return Drawing(panel.title, panel.hint, drawn, legend(panel))
+
+
+def _timeline_drawing(
+    timeline: Timeline, anchor: str, title: str, case: str
+) -> Drawing:
+    from markupsafe import Markup
+
+    name = f"{title}, {case}" if case else title
+    drawn = Markup(timelines.draw(timeline, anchor, name))
+    slots = f"slots of {1e3 * timeline.slot_seconds:g} ms"
+    return Drawing(f"{title} [{timeline.unit}]", slots, drawn, wide=True)
 
 
 def _comparison_parts(compared: Compared) -> Iterator[Part]:
@@ -243,7 +261,7 @@ def _comparison_parts(compared: Compared) -> Iterator[Part]:
         anchor = f"c{at}"
         panel = comparison_panel(found)
         drawings = [] if panel is None else [_drawing(panel, anchor, found.workload)]
-        block = Block("", [d.panel for d in drawings], [comparison_grid(found)])
+        block = Block("", [], [comparison_grid(found)])
         yield Part(
             anchor=anchor,
             title=summary_line(found),

@@ -5,14 +5,14 @@ server. Where only one row was measured, the cases are the rows.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
 from perf.compare import Change, Comparison
 from perf.report import Grid, figure, grids, heading, signed_percent
-from perf.results import Better, Metric, Result
+from perf.results import Better, Metric, Result, Timeline
 from perf.stats import Spread, middle
 
 Kind = Literal["figures", "quantiles", "ratios", "changes"]
@@ -59,6 +59,8 @@ class Block:
     title: str
     panels: Sequence[Panel]
     grids: Sequence[Grid]
+    timelines: Mapping[str, Timeline] = field(default_factory=dict)
+    """By the title of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,12 @@ def blocks(result: Result) -> list[Block]:
             for case in result.cases()
             for server in result.servers(case)
         ]
-        return [Block("", [*_figure_panels(result, lines)], tables)]
+        over_time = {
+            f"{case}: {title}": timeline
+            for case in result.cases()
+            for title, timeline in timelines(result, case).items()
+        }
+        return [Block("", [*_figure_panels(result, lines)], tables, over_time)]
     return [
         Block(
             case,
@@ -89,9 +96,22 @@ def blocks(result: Result) -> list[Block]:
                 *_figure_panels(result, _lines(result, case)),
             ],
             [table],
+            timelines(result, case),
         )
         for case, table in zip(result.cases(), tables, strict=True)
     ]
+
+
+def timelines(result: Result, case: str) -> dict[str, Timeline]:
+    """Of the first round; the others look like it."""
+    mine = [s for s in result.samples if s.case == case and s.timelines]
+    first = min((sample.round for sample in mine), default=0)
+    return {
+        f"{sample.server}: {timeline.title}": timeline
+        for sample in mine
+        if sample.round == first
+        for timeline in sample.timelines
+    }
 
 
 def _lines(result: Result, case: str) -> list[Line]:
