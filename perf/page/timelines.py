@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 660.0, 230.0
-LEFT, RIGHT, BOTTOM, TOP = 46.0, 8.0, 24.0, 46.0
+LEFT, RIGHT, BOTTOM, TOP = 46.0, 8.0, 24.0, 22.0
+LEGEND = 24.0  # above all, where there are several lines
 STEPS_MAX = 600
 """Of one line: more would be finer than what a screen shows; they are averaged."""
 LINES_MAX = 16
@@ -30,10 +31,11 @@ def draw(timeline: Timeline, name: str, title: str) -> str:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
+        height = HEIGHT + (LEGEND if len(timeline.lines) > 1 else 0.0)
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
         FigureCanvasSVG(figure)
-        inner = (WIDTH - LEFT - RIGHT) / WIDTH, (HEIGHT - BOTTOM - TOP) / HEIGHT
-        axes = figure.add_axes((LEFT / WIDTH, BOTTOM / HEIGHT, *inner))
+        inner = (WIDTH - LEFT - RIGHT) / WIDTH, (HEIGHT - BOTTOM - TOP) / height
+        axes = figure.add_axes((LEFT / WIDTH, BOTTOM / height, *inner))
         _lines(axes, timeline)
         _marks(axes, timeline)
         _frame(axes, timeline)

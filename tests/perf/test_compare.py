@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from perf.compare import compare, judge, ratios, workload
+from perf.compare import common_peers, compare, judge, ratios, workload
 from perf.errors import PerfError
 from perf.record import Record
 from perf.results import Metric, Result
@@ -199,3 +199,8 @@ def test_a_suite_compares_what_it_can_and_says_what_not() -> None:
     assert [c.workload for c in found.workloads] == ["small"]
     assert found.regressed()
     assert any("large: no case in common" in reason for reason in found.left_out)
+
+
+def test_a_baseline_of_the_subject_is_no_peer() -> None:
+    found = measured({"penstock": [1.0], "penstock-unshaped": [2.0], "nginx": [3.0]})
+    assert common_peers(found, found, "1 KiB", "cost") == ["nginx"]

@@ -12,8 +12,10 @@ from perf import corpus, shaped
 from perf.bench import Usage
 from perf.errors import PerfError
 from perf.load import paced
+from perf.results import Sample
 from perf.servers import KINDS, Setup, running
 from perf.servers.nginx import Nginx
+from perf.wakeups import sleeps
 from perf.workloads import shape
 
 
@@ -115,3 +117,40 @@ def test_downloads_that_cannot_begin_in_time_are_an_error(tmp_path: Path) -> Non
     order = paced.PacedOrder(1, "f", 8, 10**9, time.monotonic_ns() - 1, 1)
     with pytest.raises(PerfError, match="only 0 of 8 downloads"):
         paced.download(order)
+
+
+def cost(server: str, value: float) -> Sample:
+    return Sample(server, "case", 0, {"cpu_ms_per_gb": value})
+
+
+def test_cpu_is_told_over_that_of_the_same_server_without_a_limit() -> None:
+    samples = [
+        cost("penstock", 30.0),
+        cost("nginx-htb", 50.0),
+        cost("penstock-unshaped", 20.0),
+        cost("nginx-unshaped", 10.0),
+        cost("penstock-full-speed", 15.0),
+    ]
+    found = {s.server: s.values for s in shape.beside_unshaped(samples)}
+    assert found["penstock"]["over_unshaped"] == pytest.approx(1.5)
+    assert found["penstock"]["over_full_speed"] == pytest.approx(2.0)
+    assert found["nginx-htb"]["over_unshaped"] == pytest.approx(5.0)
+    assert "over_full_speed" not in found["nginx-htb"]
+    assert "over_unshaped" not in found["penstock-unshaped"]
+
+
+def test_what_happened_over_time_is_in_megabytes_per_second() -> None:
+    case = shape.Case(2, 10_000_000)
+    slots = [[1_000_000] * 3, [2_000_000] * 3]
+    everything, some = shape.timelines(slots, case)
+    assert everything.lines["all"] == pytest.approx([30.0] * 3)
+    assert everything.limits == {"limit": 20.0}
+    assert set(some.lines) == {"download 1", "download 2"}
+    assert some.lines["download 2"] == pytest.approx([20.0] * 3)
+
+
+def test_a_thread_that_sleeps_is_counted_each_time() -> None:
+    before = sleeps(os.getpid())
+    for _ in range(20):
+        time.sleep(0.001)
+    assert sleeps(os.getpid()) - before >= 20
