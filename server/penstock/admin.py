@@ -39,7 +39,7 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
     )
     app.add_middleware(Guard, control=control)
     app.add_exception_handler(RequestValidationError, _explain)
-    add_clients(app, control)
+    add_clients(app, control, engines)
     add_groups(app, control)
     _add_config(app, control)
     _add_views(app, control, engines)

@@ -1,6 +1,7 @@
 """The admin API of clients: their limits, and what they do."""
 
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import FastAPI, Header, HTTPException, Query, Response
@@ -23,12 +24,14 @@ from penstock.admin_models import (
     LimitChange,
     LimitChanged,
     Reason,
+    TransferView,
 )
 from penstock.admin_versions import etag, require_version
 from penstock.admin_views import allowance_fields, client_view
 from penstock.clientids import canonical_client_id
 from penstock.control import Control
 from penstock.errors import Key
+from penstock.facade import EngineHandle
 from penstock.limits import CLIENT_ROWS_MAX
 
 CLIENTS_PAGE_DEFAULT = 100
@@ -39,9 +42,11 @@ _PATH = "/clients/{client_id:path}"
 IdInPath = Annotated[ClientId, InPath()]
 
 
-def add_clients(app: FastAPI, control: Control) -> None:
+def add_clients(
+    app: FastAPI, control: Control, engines: Sequence[EngineHandle]
+) -> None:
     _add_limit(app, control)
-    _add_list(app, control)
+    _add_list(app, control, engines)
     _add_changes(app, control)
 
 
@@ -68,7 +73,7 @@ def _add_limit(app: FastAPI, control: Control) -> None:
         )
 
 
-def _add_list(app: FastAPI, control: Control) -> None:
+def _add_list(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) -> None:
     @app.get("/clients")
     async def clients(
         limit: Annotated[int, Query(ge=1, le=CLIENTS_PAGE_MAX)] = CLIENTS_PAGE_DEFAULT,
@@ -89,7 +94,14 @@ def _add_list(app: FastAPI, control: Control) -> None:
             raise HTTPException(404, f"no client {client_id!r} was seen or configured")
         response.headers.update(etag(control.version))
         view = client_view(row, time.monotonic_ns())
-        return ClientDetail(**dict(view), config_version=control.version)
+        sending = [
+            TransferView(**t._asdict())
+            for engine in engines
+            for t in engine.transfers(client_id)
+        ]
+        return ClientDetail(
+            **dict(view), config_version=control.version, sending=sending
+        )
 
 
 def _add_changes(app: FastAPI, control: Control) -> None:

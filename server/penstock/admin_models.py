@@ -195,8 +195,17 @@ class ClientView(Row):
     last_active_seconds_ago: float | None = Field(description="null: never")
 
 
+class TransferView(BaseModel):
+    engine: int
+    status: int = Field(description="of the response")
+    total_bytes: int = Field(description="head and body")
+    moved_bytes: int = Field(description="of them: given to the socket so far")
+    limited_by: Limiter
+
+
 class ClientDetail(ClientView):
     config_version: int
+    sending: list[TransferView] = Field(description="its transfers, up to a bound")
 
 
 class ClientsView(BaseModel):

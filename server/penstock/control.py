@@ -185,6 +185,7 @@ class Control:
             )
         except (ValueError, OverflowError) as error:
             raise PenstockError(str(error)) from None
+        self.clients.set_explain(settings.shaping.explain)
         self._follow(tree, overrides)
         self._file_tree = file_tree
         return self._now(tree, overrides)

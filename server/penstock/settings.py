@@ -136,6 +136,7 @@ class Shaping(Section):
     client_peak_bps: Rate | None = Field(None, alias="client_peak")
     client_group: GroupName | None = None
     total_rate_bps: Rate | None = Field(None, alias="total_rate")
+    explain: bool = False  # responses say what limits their client
 
     def default_class(self) -> Spec:
         return Spec(

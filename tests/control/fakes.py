@@ -16,7 +16,13 @@ from penstock.control import Control
 from penstock.rates import MAX_RATE_BPS
 
 if TYPE_CHECKING:
-    from penstock._engine import ClientRow, EngineStatistics, GroupRow, SharePass
+    from penstock._engine import (
+        ClientRow,
+        EngineStatistics,
+        GroupRow,
+        SharePass,
+        TransferRow,
+    )
 
 MakeControl = Callable[..., Control]
 WAIT_S = 10.0  # far more than anything here takes
@@ -43,6 +49,14 @@ class FakeRow(NamedTuple):
     peak_bps: int = 0
     group: str | None = None
     cap_bps: int = 0
+    limited_by: str = "none"
+
+
+class FakeTransfer(NamedTuple):
+    engine: int = 0
+    status: int = 200
+    total_bytes: int = 0
+    moved_bytes: int = 0
     limited_by: str = "none"
 
 
@@ -82,6 +96,7 @@ class FakeClients:
         self.configured: list[dict[str, Any]] = []
         self.said: list[tuple[str, str]] = []  # what was changed one by one
         self.passes = 0
+        self.explains = False
 
     @property
     def rows_used(self) -> int:
@@ -159,6 +174,9 @@ class FakeClients:
         for name, allowed in groups:
             self.set_group(name, allowed, "file")
 
+    def set_explain(self, explain: bool) -> None:
+        self.explains = explain
+
     def share(self) -> "SharePass":
         self.passes += 1
         return cast("SharePass", FakePass(0, 0, 0))
@@ -213,6 +231,7 @@ class FakeEngine:
         self.seen: dict[str, Any] = {}
         self.ended = threading.Event()
         self.numbers = engine_numbers(index, cpu)
+        self.sending: dict[str, list[FakeTransfer]] = {}
         self._letters: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.unread: list[tuple[str, int]] = []
 
@@ -274,6 +293,9 @@ class FakeEngine:
             return []
         taken, self.unread = self.unread, []
         return taken
+
+    def transfers(self, client_id: str) -> "list[TransferRow]":
+        return [cast("TransferRow", row) for row in self.sending.get(client_id, [])]
 
     def statistics(self) -> "EngineStatistics":
         return cast("EngineStatistics", dict(self.numbers))
