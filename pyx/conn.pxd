@@ -69,6 +69,7 @@ cdef struct Conn:
     uint8_t peer_closed    # the peer's FIN was seen
     uint8_t refusing       # came when all slots were taken: 503
     uint8_t counted        # in its client's connections
+    uint8_t unsent_shift   # log2 of the bound on unsent bytes (unsent.pxd); 0: none
     Http1 http
 
 

@@ -45,6 +45,18 @@ cdef inline Client* grant_client(Engine* e, const Transfer* t) noexcept nogil:
     return clients_at(e.clients, t.client)
 
 
+cdef inline int64_t grant_rate(Engine* e, const Transfer* t) noexcept nogil:
+    """At which the client's bucket runs now; where it has none, that of the nodes above:
+    all that it could get. 0: unlimited."""
+    cdef const Client* own = grant_client(e, t)
+    cdef int64_t rate = atomic_load_i64(&own.bucket.rate_bps)
+    if rate == 0 and own.parent != CLIENT_SERVER:
+        rate = atomic_load_i64(&clients_at(e.clients, own.parent).bucket.rate_bps)
+    if rate == 0:
+        rate = atomic_load_i64(&clients_at(e.clients, CLIENT_SERVER).bucket.rate_bps)
+    return rate
+
+
 cdef inline int64_t quantum_of(const Bucket* b, int64_t want) noexcept nogil:
     return min(want, bucket_quantum(atomic_load_i64(&b.rate_bps)))
 
