@@ -46,7 +46,7 @@ cdef inline Client* grant_client(Engine* e, const Transfer* t) noexcept nogil:
 
 
 cdef inline int64_t grant_rate(Engine* e, const Transfer* t) noexcept nogil:
-    """At which the client's bucket runs now; where it has none, that of the nodes above:
+    """At which the client's bucket runs now; where it has none, that of the node above:
     all that it could get. 0: unlimited."""
     cdef const Client* own = grant_client(e, t)
     cdef int64_t rate = atomic_load_i64(&own.bucket.rate_bps)
