@@ -101,6 +101,15 @@ def _reasons(detail: Any) -> str:
     if not isinstance(detail, list):
         return str(detail)
     return "; ".join(
-        str(problem.get("msg", problem)) if isinstance(problem, dict) else str(problem)
+        _reason(problem) if isinstance(problem, dict) else str(problem)
         for problem in detail
     )
+
+
+def _reason(problem: dict[str, Any]) -> str:
+    """The API's own reasons name what they are about, its library's do not."""
+    text = str(problem.get("msg", problem))
+    where = problem.get("loc")
+    if problem.get("type") == "value_error" or not isinstance(where, list) or not where:
+        return text
+    return f"{where[-1]}: {text}"

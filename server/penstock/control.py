@@ -195,8 +195,12 @@ class Control:
         decides differently."""
         for client_id in overrides.clients:
             member = tree.member(client_id)
-            if member != self.tree.member(client_id):
+            if member == self.tree.member(client_id):
+                continue
+            try:
                 self.clients.set_client(client_id, *member, "api")
+            except (ValueError, OverflowError):  # the others are not to suffer
+                log.exception("client %r keeps what it had", client_id)
 
 
 def _entries(settings: Settings, file_tree: Tree, tree: Tree) -> list[ClientEntry]:

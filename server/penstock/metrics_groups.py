@@ -1,7 +1,7 @@
 """Metrics of the groups.
 
-The label ``group`` has as many values as there are groups, which only the configuration
-and the admin API make.
+The label ``group`` has as many values as there are groups: only the configuration and
+the admin API make them, and at most the engine's ``MAX_GROUPS``.
 """
 
 from collections.abc import Iterator

@@ -11,15 +11,17 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import penstock
-from penstock import limits, rates
+from penstock import admin_models, limits, rates
 from penstock.clientids import MAX_CLIENT_ID_BYTES
+from penstock.control import Control
 from penstock.errors import PenstockError
 from penstock.loading import Source
+from penstock.tree import NOTHING
 
 engine = pytest.importorskip("penstock._engine", reason="the engine is not built")
 if engine.probe_io_uring()["errno"]:
@@ -248,6 +250,30 @@ def test_a_cpu_that_is_not_there_is_one_line(root: Path) -> None:
 def test_settings_and_engine_have_the_same_bounds() -> None:
     assert rates.MAX_RATE_BPS == engine.MAX_RATE_BPS
     assert MAX_CLIENT_ID_BYTES == engine.MAX_CLIENT_ID_BYTES
+
+
+def test_the_admin_api_knows_everything_that_the_engine_says_of_limits() -> None:
+    assert set(get_args(admin_models.Limiter)) == set(engine.LIMITERS)
+
+
+def test_as_many_groups_as_documented_fit_and_one_more_is_refused(
+    tmp_path: Path,
+) -> None:
+    document = Path(__file__).parents[2] / "docs" / "configuration.md"
+    assert f"At most {engine.MAX_GROUPS} groups" in document.read_text()
+    file = tmp_path / "penstock.toml"
+    for number in (engine.MAX_GROUPS, engine.MAX_GROUPS + 1):
+        file.write_text("\n".join(f"[groups.g{i}]" for i in range(number)))
+        source = Source(file, {"ROOT": tmp_path})
+        table = engine.ClientTable(rows=8)
+        if number == engine.MAX_GROUPS:
+            control = Control(source, source.load(), table)
+            with pytest.raises(OverflowError, match="groups already"):
+                control.set_group("more", NOTHING)
+            assert len(table.groups()) == number
+        else:
+            with pytest.raises(PenstockError, match="groups do not fit"):
+                Control(source, source.load(), table)
 
 
 @pytest.mark.parametrize("name", sorted(limits.Limits.model_fields))

@@ -258,7 +258,8 @@ def test_a_group_is_limited_as_a_whole_from_one_request_to_the_next(
         for limit in (4 * MB, 8 * MB, 4 * MB):
             assert ask(tree, "PUT", "/groups/build", {"rate_bps": limit}).is_success
             rates(0.7)
-            assert near(sum(rates(1.5)), limit, 0.1)
+            share = sum(rates(1.5)) / limit
+            assert 0.9 < share < 1.13, "a full bucket drains at 1.12 x its rate"
         shown = ask(tree, "GET", "/groups/build").json()
         assert shown["active"] == 2
         assert ask(tree, "GET", "/clients/ann").json()["limited_by"] == "group"
@@ -281,6 +282,25 @@ def test_weights_share_a_group_and_can_change(tree: Server) -> None:
         rates(0.7)
         ann, bob = rates(2)
         assert near(ann / bob, 3, 0.15)
+
+
+@pytest.mark.alone
+def test_a_promise_is_kept_and_what_is_not_used_is_lent(tree: Server) -> None:
+    """Against a weight a hundred times as large; the rest goes to who may borrow."""
+    ask(tree, "PUT", "/groups/build", {"rate_bps": 6 * MB, "min_bps": 6 * MB})
+    for name, body in (
+        ("ann", {"rate_bps": 5 * MB, "min_bps": 4 * MB, "weight": 1}),
+        ("bob", {"rate_bps": 5 * MB, "ceil_bps": 20 * MB, "weight": 100}),
+    ):
+        ask(tree, "PUT", f"/clients/{name}", body | {"group": "build"})
+    with downloads(tree, "bob") as rates:
+        rates(0.7)
+        assert near(rates(1.5)[0], 6 * MB, 0.1), "beyond its rate, up to the group's"
+    with downloads(tree, "ann", "bob") as rates:
+        rates(1)
+        ann, bob = rates(2)
+        assert near(ann, 4 * MB, 0.1)
+        assert near(bob, 2 * MB, 0.15)
 
 
 def test_the_command_line_changes_groups_and_clients(tree: Server) -> None:
