@@ -7,7 +7,14 @@ from urllib.parse import quote
 import pytest
 
 from tests.control.api import api
-from tests.control.fakes import FakeClients, FakeGroupRow, FakeRow, MakeControl
+from tests.control.fakes import (
+    FakeClients,
+    FakeEngine,
+    FakeGroupRow,
+    FakeRow,
+    FakeTransfer,
+    MakeControl,
+)
 
 MB = 10**6
 TREE = """
@@ -190,6 +197,20 @@ async def test_a_client_is_shown_with_all_that_holds_for_it(
         assert free[key] is None
     assert listed[0].items() <= shown.items()
     assert unknown.status_code == 404
+
+
+async def test_a_client_is_shown_with_what_it_is_being_sent(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    clients.rows["a"] = FakeRow("a")
+    engines = [FakeEngine(0), FakeEngine(1)]
+    sent = [FakeTransfer(0, 206, 9, 5, "peer"), FakeTransfer(1, 200, 8, 7, "client")]
+    for engine, transfer in zip(engines, sent, strict=True):
+        engine.sending["a"] = [transfer]
+        engine.close()
+    async with api(make_control(), *engines) as client:
+        shown = (await client.get("/clients/a")).json()
+    assert shown["sending"] == [transfer._asdict() for transfer in sent]
 
 
 async def test_a_group_is_made_shown_and_dropped(

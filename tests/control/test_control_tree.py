@@ -49,6 +49,17 @@ def test_the_whole_tree_reaches_the_client_table(
     ]
 
 
+def test_whether_downloaders_are_told_is_a_setting_that_a_reload_changes(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("")
+    assert clients.explains is False
+    for wanted in (True, False):
+        rewrite(control, f"[shaping]\nexplain = {str(wanted).lower()}")
+        control.reload()
+        assert clients.explains is wanted
+
+
 def test_a_limit_changes_the_rate_and_leaves_the_rest(
     make_control: MakeControl, clients: FakeClients
 ) -> None:

@@ -20,6 +20,7 @@ from tests.control.fakes import (
     FakeEngine,
     FakeGroupRow,
     FakeRow,
+    FakeTransfer,
     MakeControl,
     engine_numbers,
 )
@@ -62,6 +63,7 @@ def test_the_fakes_have_the_fields_of_the_facade() -> None:
     }
     assert set(FakeRow._fields) == facade_fields("ClientRow")
     assert set(FakeGroupRow._fields) == facade_fields("GroupRow")
+    assert set(FakeTransfer._fields) == facade_fields("TransferRow")
 
 
 def test_every_number_of_an_engine_is_a_metric() -> None:
