@@ -137,7 +137,9 @@ def _digest(value: object) -> bytes:
     return digest
 
 
-def _listed(example: str) -> BeforeValidator:
+def listed(example: str) -> BeforeValidator:
+    """A tuple from a list of the file; ``example`` is an element."""
+
     def read(value: object) -> object:
         if isinstance(value, list):
             return tuple(value)
@@ -167,7 +169,7 @@ ListenAddress = Annotated[
     BeforeValidator(_address),
     PlainSerializer(str, return_type=str),
 ]
-ListenAddresses = Annotated[tuple[ListenAddress, ...], _listed('"127.0.0.1:8000"')]
+ListenAddresses = Annotated[tuple[ListenAddress, ...], listed('"127.0.0.1:8000"')]
 Folder = Annotated[InstanceOf[Path], BeforeValidator(_path), PlainSerializer(str)]
 Digest = Annotated[bytes, BeforeValidator(_digest)]
-Digests = Annotated[tuple[Digest, ...], _listed('"64 hexadecimal digits"')]
+Digests = Annotated[tuple[Digest, ...], listed('"64 hexadecimal digits"')]
