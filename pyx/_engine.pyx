@@ -9,5 +9,6 @@ reads counters.
 include "facade_names.pxi"
 include "facade_rows.pxi"
 include "facade_clients.pxi"
+include "facade_limiter.pxi"
 include "facade_engine.pxi"
 include "facade_probe.pxi"

@@ -43,6 +43,14 @@ cdef inline bint activity_has(const Activity* a, uint32_t row) noexcept nogil:
     return word >> (row % ACTIVITY_WORD_BITS) & 1
 
 
+cdef inline void activity_mark_all(
+    Activity* a, uint32_t word, uint64_t bits
+) noexcept nogil:
+    """Those of one word."""
+    if bits:
+        atomic_or_u64(&a.words[word], bits)
+
+
 cdef inline uint64_t activity_take(Activity* a, uint32_t word) noexcept nogil:
     """The bits of ``ACTIVITY_WORD_BITS`` rows, which are clear afterwards."""
     if not atomic_load_u64(&a.words[word]):

@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 from activity cimport Activity, activity_free, activity_init
 from allowance cimport (
     ALLOWANCE_NODE_DEPTH_MS, Allowance, allowance_init, allowance_limit_bps,
-    allowance_shape,
+    allowance_shape, tighter_bps,
 )
 from bucket cimport Bucket, bucket_empty, bucket_init
 from c_atomic cimport (
@@ -94,9 +94,12 @@ cdef struct Clients:
     char* ids                # CLIENT_ID_BYTES_MAX each, of rows that have a name
     Activity active          # got bytes since the last control pass
     Activity short_of        # was refused tokens, likewise
+    Activity uncounted       # got bytes since usage was taken last (Usage)
     KeyMap keys
     pthread_mutex_t mutex    # held to add rows and keys
     Allowance default_allowed   # of clients that have none of their own
+    int64_t default_cap_bps     # one more limit of each of them; 0: none
+    uint8_t default_cap_by      # Limiter
     int64_t overflow_total   # lookups that ended in CLIENT_OVERFLOW
     uint32_t default_group   # row
     uint32_t explains        # whether responses say what limits them
@@ -115,6 +118,8 @@ cdef inline int clients_init(
     t.overflow_total = 0
     t.explains = False
     t.default_group = CLIENT_SERVER
+    t.default_cap_bps = 0
+    t.default_cap_by = LIMITER_NONE
     allowance_init(&t.default_allowed, default_bps)
     t.rows = <Client*>mapping_new_dense(sizeof(Client) * t.capacity)
     t.ids = <char*>mapping_new(<size_t>CLIENT_ID_BYTES_MAX * t.capacity)
@@ -123,6 +128,8 @@ cdef inline int clients_init(
     rc = activity_init(&t.active, t.capacity)
     if rc == 0:
         rc = activity_init(&t.short_of, t.capacity)
+    if rc == 0:
+        rc = activity_init(&t.uncounted, t.capacity)
     if rc == 0:
         rc = keymap_init(&t.keys, power_of_two(KEYS_PER_ROW * t.capacity), seed)
     if rc < 0:
@@ -147,6 +154,7 @@ cdef inline void clients_free(Clients* t) noexcept nogil:
     t.ids = NULL
     activity_free(&t.active)
     activity_free(&t.short_of)
+    activity_free(&t.uncounted)
     keymap_free(&t.keys)
 
 
@@ -168,6 +176,14 @@ cdef inline void client_start(Client* c, int64_t now_ns) noexcept nogil:
 
 cdef inline Client* clients_at(Clients* t, uint32_t row) noexcept nogil:
     return &t.rows[row]
+
+
+cdef inline int64_t clients_cap_bps(const Clients* t, uint32_t row) noexcept nogil:
+    """The lower one of a row's own cap and that of its class; 0: none."""
+    cdef const Client* c = &t.rows[row]
+    if row_is_node(row) or c.source != SOURCE_DEFAULT:
+        return c.cap_bps
+    return tighter_bps(c.cap_bps, atomic_load_i64(&t.default_cap_bps))
 
 
 cdef inline void client_use(Client* c, int64_t now_ns) noexcept nogil:

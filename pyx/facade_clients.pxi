@@ -7,14 +7,14 @@ from libc.string cimport memcpy
 
 from allowance cimport allowance_init, allowance_limit_bps, allowance_shape
 from bucket cimport bucket_set_rate
-from c_atomic cimport atomic_load_i64, atomic_load_u32
+from c_atomic cimport atomic_load_i64, atomic_load_u32, atomic_store_i64
 from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clients cimport (
     CLIENT_FIRST, CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_NONE,
     LIMITER_QUOTA, LIMITER_SCHEDULE, SOURCE_API, SOURCE_DEFAULT, SOURCE_FILE, Client,
-    Clients, clients_add, clients_at, clients_free, clients_id, clients_init,
-    row_is_node,
+    Clients, clients_add, clients_at, clients_cap_bps, clients_free, clients_id,
+    clients_init, row_is_node,
 )
 from keymap cimport (
     KEY_TOKEN, KEYMAP_NO_ROW, Key, key_zero, keymap_find, keymap_set,
@@ -123,7 +123,8 @@ cdef class ClientTable:
         cdef Client* c = clients_at(&self.table, row)
         allowance_shape(&c.allowed, &c.bucket)
         bucket_set_rate(
-            &c.bucket, allowance_limit_bps(&c.allowed, c.cap_bps),
+            &c.bucket,
+            allowance_limit_bps(&c.allowed, clients_cap_bps(&self.table, row)),
             clock_monotonic_ns())
         if row_is_node(row):
             tree_look(self.tree, &self.table)
@@ -131,12 +132,15 @@ cdef class ClientTable:
     def changed(self, *rows):
         """Count a change, and let those who wait in ``rows`` (none: in all) see it."""
         self.version += 1
+        self.retime(rows)
+        return self.version
+
+    def retime(self, rows):
         for engine in self.engines:
             if not rows:
                 (<Engine>engine).retime_all()
             for row in rows:
                 (<Engine>engine).retime(<uint32_t>row)
-        return self.version
 
     def set_rate(self, client_id, rate_bps):
         checked_id(client_id)
@@ -199,6 +203,7 @@ cdef class ClientTable:
         if name not in self.group_rows:
             raise ValueError(f"group: there is no group {name!r}")
         row = self.group_rows.pop(name)
+        self.put_cap(row, 0, LIMITER_NONE)
         pthread_mutex_lock(&self.table.mutex)
         if self.table.default_group == row:
             self.table.default_group = CLIENT_SERVER
@@ -320,7 +325,7 @@ cdef class ClientTable:
         c.cap_bps = cap_bps
         c.cap_by = by
         self.put_rate(row)
-        self.changed(row)
+        self.retime([row])
 
     def set_cap(self, client_id, cap_bps, by=None):
         checked_rate(cap_bps, "cap_bps", True)
@@ -334,6 +339,23 @@ cdef class ClientTable:
     def set_total_cap(self, cap_bps, by=None):
         checked_rate(cap_bps, "cap_bps", True)
         self.put_cap(CLIENT_SERVER, cap_bps, CAPS[by])
+
+    def set_default_cap(self, cap_bps, by=None):
+        cdef uint32_t row
+        checked_rate(cap_bps, "cap_bps", True)
+        self.table.default_cap_by = CAPS[by]
+        atomic_store_i64(&self.table.default_cap_bps, cap_bps)
+        for row in range(CLIENT_OVERFLOW, atomic_load_u32(&self.table.used)):
+            if self.table.rows[row].source == SOURCE_DEFAULT:
+                self.put_rate(row)
+        tree_look(self.tree, &self.table)
+        self.retime(())
+
+    def usage(self):
+        return Usage(self)
+
+    def hold(self, client_id):
+        return HeldRow(self, client_id)
 
     def share(self):
         cdef uint32_t i

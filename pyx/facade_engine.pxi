@@ -3,7 +3,6 @@
 from libc.stdlib cimport calloc, free
 
 from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
-from clients cimport clients_at
 from conn cimport Conn as EngineConn
 from counters cimport FIRST_BYTE_BOUND_NS, FIRST_BYTE_BOUNDS, STATUS_SLOTS
 from encodings cimport ENCODING_COUNT, ENCODING_IDENTITY, Encodings, encoding_names
@@ -283,7 +282,7 @@ cdef class Engine:
                 found.append(TransferRow(
                     self.e.index, t.status, t.total_bytes, t.moved_bytes,
                     LIMITERS[limiter_of_transfer(
-                        clients_at(&self.clients.table, row), t.state)]))
+                        &self.clients.table, row, t.state)]))
                 if len(found) == most:
                     break
         return found

@@ -7,7 +7,7 @@ from bucket cimport bucket_fill_bytes
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
     CLIENT_OVERFLOW, LIMITER_CLIENT, LIMITER_GROUP, LIMITER_NONE, LIMITER_SERVER,
-    Client, Clients, clients_at, clients_id,
+    Client, Clients, clients_at, clients_cap_bps, clients_id,
 )
 from limiter cimport LIMITER_COUNT, LIMITER_NAMES, limiter_of_client, limiter_own
 from tree cimport Tree
@@ -86,8 +86,8 @@ cdef client_row(Clients* t, uint32_t row, dict groups, int64_t now):
         window_mean_bps(&c.window, now), atomic_load_i64(&c.last_active_ns),
         c.allowed.rate_bps, atomic_load_i64(&c.bucket.rate_bps), c.allowed.ceil_bps,
         c.allowed.min_bps, c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps,
-        groups.get(c.parent), c.cap_bps, LIMITERS[limiter_of_client(
-            c, activity_has(&t.short_of, row))])
+        groups.get(c.parent), clients_cap_bps(t, row), LIMITERS[limiter_of_client(
+            t, row, activity_has(&t.short_of, row))])
 
 
 cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now):
@@ -100,7 +100,7 @@ cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now
         backlogged += tree.members[at - 1].backlogged
         at = tree.members[at - 1].next
     if backlogged:
-        by = LIMITER_SERVER if c.bound == LIMITER_SERVER else limiter_own(c)
+        by = LIMITER_SERVER if c.bound == LIMITER_SERVER else limiter_own(t, row)
         by = LIMITER_GROUP if by == LIMITER_CLIENT else by
     return GroupRow(
         name, c.allowed.rate_bps, c.allowed.ceil_bps, c.allowed.min_bps,

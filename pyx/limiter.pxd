@@ -3,12 +3,12 @@
 Asked by whoever wants to know why something is slow; nothing here decides anything.
 """
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
     LIMITER_CLIENT, LIMITER_DISK, LIMITER_GROUP, LIMITER_NONE, LIMITER_PEER,
-    LIMITER_QUOTA, LIMITER_SCHEDULE, LIMITER_SERVER, Client,
+    LIMITER_QUOTA, LIMITER_SCHEDULE, LIMITER_SERVER, Client, Clients, clients_cap_bps,
 )
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_PARKED, TRANSFER_POLLING, TRANSFER_QUEUED,
@@ -32,34 +32,42 @@ cdef struct Explanation:
     int64_t rate_bps     # 0: unlimited
 
 
-cdef inline uint8_t limiter_own(const Client* c) noexcept nogil:
+cdef inline uint8_t limiter_own(const Clients* t, uint32_t row) noexcept nogil:
     """Of the node's own limits, the one that holds it."""
-    if c.cap_bps and (c.allowed.rate_bps == 0 or c.cap_bps < c.allowed.rate_bps):
-        return c.cap_by
+    cdef const Client* c = &t.rows[row]
+    cdef int64_t cap_bps = clients_cap_bps(t, row)
+    if cap_bps and (c.allowed.rate_bps == 0 or cap_bps < c.allowed.rate_bps):
+        return c.cap_by if c.cap_bps == cap_bps else t.default_cap_by
     return LIMITER_CLIENT
 
 
-cdef inline uint8_t limiter_of_tokens(const Client* c) noexcept nogil:
+cdef inline uint8_t limiter_of_tokens(const Clients* t, uint32_t row) noexcept nogil:
     """Whose tokens its transfers wait for, if they do."""
-    if c.bound == LIMITER_GROUP or c.bound == LIMITER_SERVER:
-        return c.bound
-    return limiter_own(c)
+    cdef uint8_t bound = t.rows[row].bound
+    if bound == LIMITER_GROUP or bound == LIMITER_SERVER:
+        return bound
+    return limiter_own(t, row)
 
 
-cdef inline uint8_t limiter_of_client(const Client* c, bint short_of) noexcept nogil:
+cdef inline uint8_t limiter_of_client(
+    const Clients* t, uint32_t row, bint short_of
+) noexcept nogil:
     """Tokens, if it lacks them now or did lately (``short_of``: since the last control
     pass); else whatever a transfer waited for last."""
+    cdef const Client* c = &t.rows[row]
     if atomic_load_i32(&c.transfers) == 0:
         return LIMITER_NONE
     if atomic_load_i32(&c.parked) or c.backlogged or short_of:
-        return limiter_of_tokens(c)
+        return limiter_of_tokens(t, row)
     return c.waits_for
 
 
-cdef inline uint8_t limiter_of_transfer(const Client* c, uint8_t state) noexcept nogil:
+cdef inline uint8_t limiter_of_transfer(
+    const Clients* t, uint32_t row, uint8_t state
+) noexcept nogil:
     """``state`` is the transfer's."""
     if state == TRANSFER_PARKED:
-        return limiter_of_tokens(c)
+        return limiter_of_tokens(t, row)
     if state == TRANSFER_POLLING:
         return LIMITER_PEER
     if state == TRANSFER_FILLING or state == TRANSFER_QUEUED:
@@ -67,10 +75,12 @@ cdef inline uint8_t limiter_of_transfer(const Client* c, uint8_t state) noexcept
     return LIMITER_NONE
 
 
-cdef inline Explanation limiter_explain(const Client* c) noexcept nogil:
+cdef inline Explanation limiter_explain(
+    const Clients* t, uint32_t row
+) noexcept nogil:
     cdef Explanation x
-    x.rate_bps = atomic_load_i64(&c.bucket.rate_bps)
-    x.by = limiter_of_tokens(c) if x.rate_bps else LIMITER_NONE
+    x.rate_bps = atomic_load_i64(&t.rows[row].bucket.rate_bps)
+    x.by = limiter_of_tokens(t, row) if x.rate_bps else LIMITER_NONE
     return x
 
 

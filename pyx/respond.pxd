@@ -136,7 +136,7 @@ cdef inline void respond_planned(
     p.close = t.close_after
     p.explains = e.clients.explains
     if p.explains:
-        p.limit = limiter_explain(clients_at(e.clients, t.client))
+        p.limit = limiter_explain(e.clients, t.client)
     p.boundary = hash_bytes(&e.now_ns, sizeof(e.now_ns), e.files.seed ^ c.slot)
     plan_file(&p)
     ENGINE_ASSERT(not p.text.full)

@@ -19,7 +19,9 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from activity cimport ACTIVITY_WORD_BITS, activity_mark, activity_take
+from activity cimport (
+    ACTIVITY_WORD_BITS, activity_mark, activity_mark_all, activity_take,
+)
 from allowance cimport (
     ALLOWANCE_SHARED_DEPTH_MS, Allowance, allowance_ceil_bps, allowance_limit_bps,
     allowance_peak_permille, allowance_shape,
@@ -28,7 +30,7 @@ from bucket cimport bucket_fill_bytes, bucket_set_burst, bucket_set_rate
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
     CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_CLIENT, LIMITER_GROUP,
-    LIMITER_SERVER, Client, Clients, clients_at,
+    LIMITER_SERVER, Client, Clients, clients_at, clients_cap_bps,
 )
 from limits cimport RETIMES_MAX
 from mapping cimport mapping_free, mapping_new
@@ -108,9 +110,11 @@ cdef inline double limit_or_none(int64_t bps) noexcept nogil:
     return <double>bps if bps else INFINITY
 
 
-cdef inline void member_limits(Member* m, const Client* c) noexcept nogil:
-    m.own = limit_or_none(allowance_limit_bps(&c.allowed, c.cap_bps))
-    m.ceil = limit_or_none(allowance_ceil_bps(&c.allowed, c.cap_bps))
+cdef inline void member_limits(
+    Member* m, const Client* c, int64_t cap_bps
+) noexcept nogil:
+    m.own = limit_or_none(allowance_limit_bps(&c.allowed, cap_bps))
+    m.ceil = limit_or_none(allowance_ceil_bps(&c.allowed, cap_bps))
     m.bound = LIMITER_CLIENT
     m.next = 0
     m.got = 0
@@ -125,7 +129,7 @@ cdef inline void tree_add(
     cdef int64_t total = atomic_load_i64(&c.bytes_total)
     cdef bint parked = atomic_load_i32(&c.parked) > 0
     m.row = row
-    member_limits(m, c)
+    member_limits(m, c, clients_cap_bps(clients, row))
     m.used = <double>(total - c.passed_bytes) / seconds
     c.passed_bytes = total
     m.backlogged = parked or (short_of and atomic_load_i32(&c.transfers) > 0)
@@ -146,7 +150,7 @@ cdef inline void tree_look(Tree* t, Clients* clients) noexcept nogil:
     """Find out whether anything is to be divided; after every change."""
     cdef const Client* c
     cdef uint32_t row
-    t.divides = False
+    t.divides = clients.default_cap_bps != 0  # rows that are new do not know of it
     for row in range(CLIENT_OVERFLOW):
         c = clients_at(clients, row)
         if allowance_limit_bps(&c.allowed, c.cap_bps):
@@ -164,6 +168,7 @@ cdef inline void tree_collect(
     memset(t.children, 0, sizeof(t.children))
     for word in range(clients.active.words_n):
         active = activity_take(&clients.active, word)
+        activity_mark_all(&clients.uncounted, word, active)
         short_of = activity_take(&clients.short_of, word)
         active |= short_of
         while active and t.divides:
@@ -181,7 +186,7 @@ cdef inline void tree_sum(Tree* t, Clients* clients, uint32_t row) noexcept nogi
     cdef uint32_t at = t.children[row]
     cdef const Member* m
     node.row = row
-    member_limits(node, c)
+    member_limits(node, c, c.cap_bps)
     node.used = node.least = node.want = node.want_more = 0
     node.backlogged = False
     while at:
@@ -304,7 +309,9 @@ cdef inline void tree_release(
     c.listed = c.backlogged = False
     c.bound = LIMITER_CLIENT
     allowance_shape(&c.allowed, &c.bucket)
-    bucket_set_rate(&c.bucket, allowance_limit_bps(&c.allowed, c.cap_bps), now_ns)
+    bucket_set_rate(
+        &c.bucket, allowance_limit_bps(&c.allowed, clients_cap_bps(clients, row)),
+        now_ns)
 
 
 cdef inline void tree_apply(Tree* t, Clients* clients, int64_t now_ns) noexcept nogil:

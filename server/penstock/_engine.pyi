@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
 from penstock.allowances import Allowance, Cap, ClientEntry, GroupEntry, Source
+from penstock.usage import Sent
 
 UNLIMITED: int  # 0, the rate that means "no limit"
 MAX_RATE_BPS: int  # the largest accepted rate, bytes per second
@@ -163,6 +164,21 @@ class ClientTable:
         """
 
     def set_total_cap(self, cap_bps: int, by: Cap | None = None) -> None: ...
+    def set_default_cap(self, cap_bps: int, by: Cap | None = None) -> None:
+        """Of each client that has no limit of its own; within a control pass."""
+
+    def usage(self) -> Usage:
+        """A reader of what clients are sent. There can be one of them: what it has
+        taken, another would miss."""
+
+    def hold(self, client_id: str) -> HeldRow:
+        """The row of a client, made if need be, for Python to pay from.
+
+        Raises:
+            ValueError: the id is unusable.
+            OverflowError: the table is full.
+        """
+
     def share(self) -> SharePass:
         """The control pass: divide what the server and its groups have among those who
         were active since the last one. To be called some ten times a second; costs
@@ -183,6 +199,33 @@ class ClientTable:
         rate comes from."""
     def default_rate_bps(self) -> int: ...
     def total_rate_bps(self) -> int: ...
+
+class Usage:
+    def take(self) -> list[Sent]:
+        """Of every client that was sent something since the last call."""
+
+class HeldRow:
+    """A row that is not given to another client until ``release``."""
+
+    def quantum_bytes(self) -> int:
+        """What one grant should be at the rate of now."""
+
+    def take(self, n_bytes: int) -> int:
+        """0: granted, and charged to the client, its group and the server. Else nothing
+        is, and there will be tokens in so many nanoseconds.
+
+        Raises:
+            ValueError: not 1 byte to 1 MiB.
+        """
+
+    def refund(self, n_bytes: int) -> None:
+        """Undo the charge of bytes that were not moved."""
+
+    def settle(self, n_bytes: int) -> None:
+        """Charged bytes were moved: they count for the client."""
+
+    def release(self) -> None:
+        """A second time it does nothing."""
 
 class EngineLimits(TypedDict, total=False):
     """Plain numbers for one engine; a missing key takes the engine's default."""
