@@ -27,7 +27,7 @@ from penstock.admin_models import (
     TransferView,
 )
 from penstock.admin_versions import etag, require_version
-from penstock.admin_views import allowance_fields, client_view
+from penstock.admin_views import allowance_fields, client_view, quota_views
 from penstock.clientids import canonical_client_id
 from penstock.control import Control
 from penstock.errors import Key
@@ -100,7 +100,10 @@ def _add_list(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) -
             for t in engine.transfers(client_id)
         ]
         return ClientDetail(
-            **dict(view), config_version=control.version, sending=sending
+            **dict(view),
+            config_version=control.version,
+            quotas=quota_views(row, control.timed),
+            sending=sending,
         )
 
 

@@ -1,6 +1,7 @@
 """What the admin API takes and gives."""
 
 import math
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -203,8 +204,21 @@ class TransferView(BaseModel):
     limited_by: Limiter
 
 
+class QuotaView(BaseModel):
+    """A quota that counts what this client is sent; it may be its group's."""
+
+    quota: str
+    applies_to: str
+    used_bytes: int
+    volume_bytes: int
+    stage: int = Field(description="that was reached; 0: none")
+    rate_bps: int | None = Field(description="cap of this stage; null: none yet")
+    ends_at: datetime = Field(description="when it begins anew")
+
+
 class ClientDetail(ClientView):
     config_version: int
+    quotas: list[QuotaView]
     sending: list[TransferView] = Field(description="its transfers, up to a bound")
 
 

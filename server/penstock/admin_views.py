@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.admin_models import ClientView, GroupView
+from penstock.admin_models import ClientView, GroupView, QuotaView
 from penstock.allowances import UNLIMITED, Allowance, Source
 from penstock.durations import SECOND_NS
+from penstock.timed_limits import TimedLimits
 
 if TYPE_CHECKING:
     from penstock._engine import ClientRow, GroupRow
@@ -24,6 +25,16 @@ def client_view(row: "ClientRow", now_ns: int) -> ClientView:
 
 def group_view(row: "GroupRow", source: Source) -> GroupView:
     return GroupView(**{**_shown(row._asdict()), "source": source})
+
+
+def quota_views(row: "ClientRow", timed: TimedLimits) -> list[QuotaView]:
+    """As they were counted last, half a second ago at most."""
+    is_default = row.source == "default"
+    uses = timed.uses(row.client_id, row.group, is_default=is_default)
+    return [
+        QuotaView(**{**use._asdict(), "applies_to": str(use.applies_to)})
+        for use in uses
+    ]
 
 
 def allowance_fields(allowed: Allowance) -> dict[str, Any]:

@@ -11,19 +11,23 @@ from typing import Any
 
 from penstock.allowances import Allowance, ClientEntry, GroupEntry
 from penstock.allowances import Source as SaidBy
+from penstock.caps import CapBook
 from penstock.clientids import canonical_client_id
 from penstock.errors import PenstockError, Problem
 from penstock.facade import Clients
+from penstock.limiter import Limiter
 from penstock.loading import Source
 from penstock.overrides import Overrides
+from penstock.quota_state import QuotaStore
 from penstock.settings import Settings
 from penstock.sharing import Sharing
+from penstock.timed_limits import TimedLimits
 from penstock.tree import Spec, Tree, TreeError
 
 log = logging.getLogger(__name__)
 
 # Sections and keys that a reload may change; all others need a restart.
-_LIVE_SECTIONS = {"shaping", "groups", "clients", "telemetry"}
+_LIVE_SECTIONS = {"shaping", "groups", "clients", "telemetry", "schedules", "quotas"}
 _LIVE_KEYS = {("server", "drain_timeout"), ("admin", "token_sha256")}
 
 
@@ -55,6 +59,15 @@ class Control:
         self.overrides = Overrides()
         self._file_tree = Tree()
         self._configure(settings)
+        folder = settings.server.state_dir
+        self.timed = TimedLimits(
+            settings,
+            CapBook(clients),
+            clients.usage(),
+            QuotaStore(folder) if folder else None,
+            accounts_max=settings.limits.max_clients,
+        )
+        self.limiter = Limiter(clients)
 
     def set_limit(self, client_id: str, target_bps: int, **others: Any) -> int:
         """Change one client's rate, and what else of a Spec is in ``others``; the rest
@@ -162,6 +175,7 @@ class Control:
             self.reloads_refused += 1
             raise
         self.settings = settings
+        self.timed.configure(settings)
         self.reloads_ok += 1
         log.info("configuration reloaded (version %d)", version)
         return version
@@ -226,14 +240,12 @@ def restart_keys(old: Settings, new: Settings) -> list[str]:
     return [
         f"{section}.{key}"
         for (section, key), value in after.items()
-        if before.get((section, key)) != value
-        and section not in _LIVE_SECTIONS
-        and (section, key) not in _LIVE_KEYS
+        if before.get((section, key)) != value and (section, key) not in _LIVE_KEYS
     ]
 
 
 def _flat(settings: Settings) -> dict[tuple[str, str], Any]:
-    tree = settings.model_dump(by_alias=True)
+    tree = settings.model_dump(by_alias=True, exclude=_LIVE_SECTIONS)
     return {(s, key): value for s, keys in tree.items() for key, value in keys.items()}
 
 

@@ -16,6 +16,8 @@ from penstock.problems import (
     duplicate_clients,
     duplicate_tokens,
     from_validation,
+    lacking_state_dir,
+    unknown_targets,
 )
 from penstock.settings import Settings
 
@@ -55,6 +57,7 @@ class Source:
         """
         data = self._merge(_read_toml(self.file) if self.file else {})
         problems = duplicate_tokens(data) + duplicate_clients(data)
+        problems += unknown_targets(data) + lacking_state_dir(data)
         settings: Settings | None = None
         try:
             settings = Settings.model_validate(data)
@@ -71,7 +74,7 @@ class Source:
         return {flag: value for flag, value in self.flags.items() if value is not None}
 
     def _merge(self, data: dict[str, Any]) -> dict[str, Any]:
-        _anchor_root(data, self.file)
+        _anchor_folders(data, self.file)
         for flag, value in self._given().items():
             section, key = FLAG_KEYS[flag]
             table = data.setdefault(str(section), {})
@@ -87,12 +90,15 @@ class Source:
         return f"{where}{problem.line}"
 
 
-def _anchor_root(data: dict[str, Any], file: Path | None) -> None:
-    """A relative root means relative to the file that says so."""
+def _anchor_folders(data: dict[str, Any], file: Path | None) -> None:
+    """A relative folder means relative to the file that says so."""
     server = data.get("server")
-    root = server.get("root") if isinstance(server, dict) else None
-    if file and isinstance(server, dict) and isinstance(root, str) and root:
-        server["root"] = str(file.absolute().parent / root)
+    if file is None or not isinstance(server, dict):
+        return
+    for key in ("root", "state_dir"):
+        folder = server.get(key)
+        if isinstance(folder, str) and folder:
+            server[key] = str(file.absolute().parent / folder)
 
 
 def _tree_problems(

@@ -1,7 +1,7 @@
 """What is wrong with a configuration, in words, each with its key."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +10,8 @@ from pydantic_core import ErrorDetails
 from penstock.clientids import canonical_client_id
 from penstock.errors import Key, Problem, shown_word
 from penstock.fieldtypes import spelled
+from penstock.quotas import Quota, Stage
+from penstock.schedules import Schedule
 from penstock.settings import Client, Group, Settings
 from penstock.sockets import Listener
 
@@ -19,6 +21,7 @@ _NAMED_TABLES: dict[Key, type[BaseModel]] = {
     ("clients",): Client,
     ("groups",): Group,
     ("listeners",): Listener,
+    ("schedules",): Schedule,
 }
 
 
@@ -66,6 +69,54 @@ def _raw_clients(data: dict[str, Any]) -> dict[str, Any]:
     return clients if isinstance(clients, dict) else {}
 
 
+def unknown_targets(data: dict[str, Any]) -> list[Problem]:
+    """Schedules and quotas that name a client or group that the file does not: a typing
+    mistake would leave somebody without the limit that was meant for it."""
+    problems = []
+    for section, name, entry in _raw_entries(data, "schedules", "quotas"):
+        targets = entry.get("applies_to") if isinstance(entry, dict) else None
+        for i, target in enumerate(targets if isinstance(targets, list) else []):
+            text = _unknown_target(data, str(target))
+            if text:
+                problems.append(Problem((section, name, "applies_to", i), text))
+    return problems
+
+
+def _raw_entries(
+    data: dict[str, Any], *sections: str
+) -> Iterator[tuple[str, int | str, Any]]:
+    for section in sections:
+        found = data.get(section)
+        if isinstance(found, dict):
+            yield from ((section, name, entry) for name, entry in found.items())
+        elif isinstance(found, list):
+            yield from ((section, i, entry) for i, entry in enumerate(found))
+
+
+def _unknown_target(data: dict[str, Any], target: str) -> str:
+    """What is wrong with it; of one that can not be read says the validation."""
+    kind, _, name = target.partition(":")
+    section = {"client": "clients", "group": "groups"}.get(kind)
+    if section is None or not name:
+        return ""
+    known = data.get(section)
+    names = known if isinstance(known, dict) else {}
+    if canonical_client_id(name) in map(canonical_client_id, names):
+        return ""
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "add it, without a key if need be"
+    return f"there is no [{section}.{shown_word(name)}]; {hint}"
+
+
+def lacking_state_dir(data: dict[str, Any]) -> list[Problem]:
+    server = data.get("server")
+    known = isinstance(server, dict) and "state_dir" in server
+    if known or not data.get("quotas"):
+        return []
+    text = "usage is to survive a restart: say by server.state_dir where it is kept"
+    return [Problem(("quotas",), text)]
+
+
 def _key(loc: Sequence[int | str]) -> Key:
     """pydantic marks an error in a mapping's key by a final ``[key]``."""
     return tuple(part for part in loc if part != "[key]")
@@ -77,6 +128,8 @@ def _text(error: ErrorDetails) -> str:
         return str(error["ctx"]["error"])
     if kind == "extra_forbidden":
         return _unknown_key(_key(error["loc"]))
+    if kind == "missing":
+        return "must be set"
     if kind == "string_pattern_mismatch":
         return f"{_shown(error)} is not the name of a congestion control"
     message = error["msg"].replace("Input should be", "must be")
@@ -108,6 +161,8 @@ def _known_keys(section: Key) -> list[str]:
     model: type[BaseModel] = Settings
     if section[:1] in _NAMED_TABLES:
         model = _NAMED_TABLES[section[:1]]
+    elif section[:1] == ("quotas",):
+        model = Stage if "stages" in section[2:] else Quota
     elif section:
         found = Settings.model_fields[str(section[0])].annotation
         assert isinstance(found, type)

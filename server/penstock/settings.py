@@ -34,7 +34,9 @@ from penstock.fieldtypes import (
     between,
 )
 from penstock.limits import Limits
+from penstock.quotas import Quotas
 from penstock.rates import MAX_BURST_BYTES
+from penstock.schedules import Schedules
 from penstock.sockets import Listener, SocketOptions
 from penstock.tree import (
     NO_GROUP,
@@ -62,6 +64,7 @@ class Server(SocketOptions):
     cpus: Cpus | None = None  # None: all that the process may use
     transmit: Transmit = "auto"
     precompressed: Encodings = ()  # best first
+    state_dir: Folder | None = None  # None: nothing is kept over a restart
     drain_timeout_ns: Annotated[
         Duration, between(0, DRAIN_TIMEOUT_MAX_NS, format_duration)
     ] = Field(10 * SECOND_NS, alias="drain_timeout")
@@ -195,6 +198,8 @@ class Settings(Section):
     listeners: dict[ListenerAddress, Listener] = Field(default_factory=dict)
     groups: dict[GroupName, Group] = Field(default_factory=dict)
     clients: dict[ClientId, Client] = Field(default_factory=dict)
+    schedules: Schedules = ()
+    quotas: Quotas = Field(default_factory=dict)
 
     @field_validator("admin")
     @classmethod

@@ -77,6 +77,7 @@ class Supervisor:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._handle_signals, signals)
                     nursery.start_soon(self._control.sharing.run)
+                    nursery.start_soon(self._control.timed.run)
                     await self._run_admin_and_engines(nursery)
                     nursery.cancel_scope.cancel()
         finally:

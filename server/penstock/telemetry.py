@@ -15,6 +15,8 @@ from penstock.metrics_clients import ClientCollector
 from penstock.metrics_control import ControlCollector
 from penstock.metrics_engines import EngineCollector
 from penstock.metrics_groups import GroupCollector
+from penstock.metrics_limiter import LimiterCollector
+from penstock.metrics_quotas import QuotaCollector
 
 
 def make_registry(
@@ -26,6 +28,8 @@ def make_registry(
     registry.register(ClientCollector(control))
     registry.register(GroupCollector(control))
     registry.register(ControlCollector(control))
+    registry.register(QuotaCollector(control.timed))
+    registry.register(LimiterCollector(control.limiter))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry

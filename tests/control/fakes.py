@@ -14,6 +14,7 @@ from penstock.allowances import Allowance, ClientEntry, GroupEntry
 from penstock.clientids import canonical_client_id
 from penstock.control import Control
 from penstock.rates import MAX_RATE_BPS
+from tests.control.fakecaps import FakeCaps
 
 if TYPE_CHECKING:
     from penstock._engine import (
@@ -84,10 +85,11 @@ class FakeGroupRow(NamedTuple):
     limited_by: str = "none"
 
 
-class FakeClients:
+class FakeClients(FakeCaps):
     """``ClientTable``: rows by id, groups by name; refusals change nothing."""
 
     def __init__(self, row_limit: int = 1000) -> None:
+        super().__init__()
         self.row_limit = row_limit
         self.version = 1
         self.overflow_total = 0

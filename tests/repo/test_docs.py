@@ -6,20 +6,30 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from penstock.calendars import format_time_of_day
+from penstock.quotas import Quota
+from penstock.schedules import Schedule
 from penstock.settings import Client, Group, Settings
 
 _ROW = re.compile(r"^\| `(?P<key>\w+)`[^|]*\|(?P<cells>.*)\|$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 # Documented in words: what the number None stands for.
-_IN_WORDS = {"root", "cpus", "token_sha256", "total_rate"}
+_IN_WORDS = {"root", "cpus", "token_sha256", "total_rate", "state_dir"}
 _IN_WORDS |= {f"client_{key}" for key in ("rate", "ceil", "burst", "peak", "group")}
+# Of each group, client, schedule or quota: not in the settings when there is none.
+_OF_EACH: dict[str, type[BaseModel]] = {
+    "groups": Group,
+    "clients": Client,
+    "schedules": Schedule,
+    "quotas": Quota,
+}
 
 
 @pytest.fixture(scope="module")
 def sections(root: Path) -> dict[str, dict[str, str]]:
     """Section -> key -> the rest of its row."""
     text = (root / "docs" / "configuration.md").read_text()
-    parts = re.split(r"^## `\[(\w+)[^\n]*\n", text, flags=re.MULTILINE)[1:]
+    parts = re.split(r"^## `\[+(\w+)[^\n]*\n", text, flags=re.MULTILINE)[1:]
     return {
         name: {row["key"]: row["cells"] for row in _ROW.finditer(body)}
         for name, body in zip(parts[::2], parts[1::2], strict=True)
@@ -36,7 +46,7 @@ def models() -> dict[str, type[BaseModel]]:
         for name, value in Settings.model_validate({})
         if isinstance(value, BaseModel)
     }
-    return found | {"groups": Group, "clients": Client}
+    return found | _OF_EACH
 
 
 def test_every_section_and_key_is_documented_and_no_other(
@@ -52,12 +62,29 @@ def test_defaults_are_documented_as_they_are(
     settings = Settings.model_validate({}).model_dump(mode="json", by_alias=True)
     for section, rows in sections.items():
         for key, cells in rows.items():
-            if section in ("groups", "clients") or key in _IN_WORDS:
+            if section in _OF_EACH or key in _IN_WORDS:
                 continue
             default = settings[section][key]
             shown = str(default).lower() if isinstance(default, bool) else default
             spellings = {f"`{shown}`", f'`"{shown}"`', f"`{default}`".replace("'", '"')}
             assert any(s in cells for s in spellings), (section, key, default)
+
+
+def test_defaults_of_a_schedule_and_a_quota_are_documented_as_they_are(
+    sections: dict[str, dict[str, str]],
+) -> None:
+    for section in ("schedules", "quotas"):
+        for name, field in _OF_EACH[section].model_fields.items():
+            cells = sections[section][field.alias or name]
+            if field.is_required():
+                assert " required " in cells
+            elif name.endswith("_minutes"):
+                assert f'`"{format_time_of_day(field.default)}"`' in cells
+            elif name == "days":
+                assert field.default == tuple(range(7))
+                assert " every day " in cells
+            else:
+                assert f'`"{field.default}"`' in cells, (section, name)
 
 
 @pytest.mark.parametrize(
