@@ -42,12 +42,9 @@ cdef enum:
     BUCKET_PREFIX_BYTES = 262144
     BUCKET_PREFIX_NS = 100000000
     BUCKET_PREFIX_LEAST_NS = 10000000
-    # Grants per second and client: as many as give each 16 KiB, which a send is worth,
-    # but at least the first number, so that a slow client is served evenly, too.
-    BUCKET_GRANTS_LEAST = 4
-    BUCKET_GRANTS_MOST = 40
-    BUCKET_QUANTUM_MIN_BYTES = 16384
-    BUCKET_QUANTUM_LEAST_BYTES = 512   # of the slowest: below, heads cost more
+    BUCKET_QUANTUM_FULL_BYTES = 65536  # the largest send that is cheap: strategy.pxd
+    BUCKET_QUANTUM_MIN_BYTES = 16384   # of all but the slowest
+    BUCKET_QUANTUM_LEAST_BYTES = 512   # below, heads cost more
     BUCKET_QUANTUM_MAX_BYTES = 1048576
 
 cdef extern from *:
@@ -236,14 +233,28 @@ cdef inline int64_t bucket_fill_bytes(const Bucket* b, int64_t now_ns) noexcept 
     return bucket_bytes(min(ns, bucket_depth_ns(b)), rate)
 
 
+cdef inline int64_t bucket_grants(int64_t rate_bps) noexcept nogil:
+    """How many grants a second ``rate_bps`` is divided into.
+
+    A send to one of thousands of sockets, of which nothing is in a cache, costs the
+    same for 2 KiB as for 20: so a grant should be worth one. From ten a second on, each
+    tenth of a second has the same number: 25 would be two here and three there.
+    """
+    if rate_bps >= 40 * BUCKET_QUANTUM_FULL_BYTES:
+        return 40
+    if rate_bps >= 20 * BUCKET_QUANTUM_MIN_BYTES:
+        return 20
+    if rate_bps >= 10 * BUCKET_QUANTUM_MIN_BYTES:
+        return 10
+    if rate_bps >= 4 * BUCKET_QUANTUM_MIN_BYTES:
+        return 4
+    return 2
+
+
 cdef inline int64_t bucket_quantum(int64_t rate_bps) noexcept nogil:
-    """Bytes of one grant at ``rate_bps``; the largest when unlimited. A whole number of
-    them makes a second: else a second would have one more or less than the next."""
-    cdef int64_t grants, n
+    """Bytes of one grant at ``rate_bps``; the largest when unlimited."""
+    cdef int64_t n
     if rate_bps == 0:
         return BUCKET_QUANTUM_MAX_BYTES
-    grants = min(
-        max(rate_bps // BUCKET_QUANTUM_MIN_BYTES, BUCKET_GRANTS_LEAST),
-        BUCKET_GRANTS_MOST)
-    n = rate_bps // grants
+    n = rate_bps // bucket_grants(rate_bps)
     return min(max(n, BUCKET_QUANTUM_LEAST_BYTES), BUCKET_QUANTUM_MAX_BYTES)

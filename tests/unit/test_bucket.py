@@ -158,18 +158,24 @@ def test_threads_together_never_take_more_than_there_is() -> None:
 def test_a_quantum_is_a_share_of_a_second_within_its_bounds() -> None:
     assert _testing.quantum(0) == _testing.QUANTUM_MAX_BYTES
     assert _testing.quantum(1) == _testing.QUANTUM_LEAST_BYTES
-    assert _testing.quantum(10_240) == 2_560  # four a second
-    assert _testing.quantum(102_400) == 17_066  # six
-    assert _testing.quantum(4 * MB) == 100_000
+    assert _testing.quantum(10_240) == 5_120  # two a second
+    assert _testing.quantum(102_400) == 25_600  # four
+    assert _testing.quantum(MB) == 50_000  # twenty: 50 ms of the rate
+    assert _testing.quantum(4 * MB) == 100_000  # forty: 25 ms
     assert _testing.quantum(10**9) == _testing.QUANTUM_MAX_BYTES
     assert _testing.quantum(_testing.RATE_MAX) == _testing.QUANTUM_MAX_BYTES
 
 
-@given(st.integers(4 * 512, 40 * 2**20))
+@given(st.integers(2 * 512, 40 * 2**20))
 def test_every_second_has_the_same_number_of_quanta(rate: int) -> None:
-    """One more or less would be a seventh of a second at 100 kB/s."""
+    """One more or less would be a quarter of a second at 100 kB/s."""
     quantum = _testing.quantum(rate)
     grants = rate // quantum
-    assert 4 <= grants <= 40
+    assert grants in (2, 4, 10, 20, 40)
     assert rate - grants * quantum < grants  # what whole bytes leave over
-    assert quantum >= _testing.QUANTUM_MIN_BYTES or grants == 4
+    assert quantum >= _testing.QUANTUM_MIN_BYTES or grants == 2
+
+
+@given(st.integers(320 * 2**10, 40 * 2**20))
+def test_a_client_that_can_is_served_every_25_or_50_ms(rate: int) -> None:
+    assert rate // _testing.quantum(rate) in (20, 40)
