@@ -50,6 +50,7 @@ from userdata cimport userdata_pack
 from wheel cimport (
     Timer, Wheel, timer_armed, wheel_arm, wheel_cancel, wheel_free, wheel_init,
 )
+from window cimport window_slot
 
 
 cdef enum Op:
@@ -192,6 +193,10 @@ cdef inline void engine_look_ahead(Engine* e, const RunList* l) noexcept nogil:
         t = runlist_at(l, AHEAD_CLIENT).transfer
         if t != NULL:
             prefetch_line(clients_at(e.clients, t.client))
+            prefetch_line(window_slot(
+                &clients_at(e.clients, t.client).window, e.now_ns))
+            prefetch_line(&t.span_done)
+            prefetch_line(&t.message.spans[t.span])
 
 
 cdef inline Conn* engine_next_of(Engine* e, RunList* l) noexcept nogil:

@@ -21,23 +21,23 @@ from conn cimport CONN_CLOSING, DEADLINE_WRITE, Conn, conn_ends
 from counters cimport counters_first_byte
 from engine cimport (
     OP_POLL, OP_SEND, OP_SPLICE, Engine, conn_set_deadline, conn_userdata,
-    engine_is_shared, engine_run_first, engine_run_soon,
+    engine_run_first, engine_run_soon,
 )
 from finish cimport conn_response_done
 from gate cimport gate_pass
 from grant cimport grant_client, grant_rate, grant_return, grant_settle, grant_trim
-from limits cimport COPY_BYTES, INLINE_MOVE_BYTES, LINGER_BYTES_MAX, SHARED_MOVE_BYTES
+from limits cimport INLINE_MOVE_BYTES, LINGER_BYTES_MAX
 from message cimport Span
 from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
 from pagecache cimport pagecache_has, pagecache_read_ahead
+from piece cimport piece_most
 from pipes cimport (
     Pipe, pipe_ready, pipes_discard, pipes_give, pipes_next_waiting, pipes_take,
     pipes_wait,
 )
-from residency cimport PAGE_BYTES
 from ring cimport ring_counted_sqe
-from sockmode cimport sockmode_cork, sockmode_paces
-from strategy cimport PACED_PIECE_BYTES, STRATEGY_COPY, STRATEGY_SENDFILE
+from sockmode cimport sockmode_cork
+from strategy cimport STRATEGY_COPY, STRATEGY_SENDFILE, strategy_of_piece
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
     TRANSFER_SENDING, Transfer, transfer_advance, transfer_gather,
@@ -123,6 +123,25 @@ cdef inline void transmit_memory(Engine* e, Conn* c, Transfer* t) noexcept nogil
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_SEND))
 
 
+cdef inline void transmit_watch(Engine* e, Conn* c) noexcept nogil:
+    """The end of the connection was thought to be near, and is not: let a RECV notice
+    a peer that leaves meanwhile."""
+    if conn_ends(c) and c.linger_bytes <= LINGER_BYTES_MAX:
+        conn_receive(e, c)
+
+
+cdef inline bint transmit_granted(Engine* e, Conn* c, Transfer* t) noexcept nogil:
+    """There are tokens for what comes next; else the transfer waits for them."""
+    if t.granted_bytes or gate_pass(e, t):
+        return True
+    sockmode_cork(c, t, False)
+    unsent_bound(c, grant_rate(e, t))
+    transmit_watch(e, c)
+    if t.ahead_until:  # what it had so far came from a disk
+        pagecache_read_ahead(e, t, transfer_span(t).offset + t.span_done)
+    return False
+
+
 cdef inline void transmit_settle(
     Engine* e, Conn* c, Transfer* t, Moved m
 ) noexcept nogil:
@@ -140,7 +159,10 @@ cdef inline void transmit_settle(
         transmit_poll(e, c, t)
     else:
         t.window_bytes = min(INLINE_MOVE_BYTES, 2 * t.window_bytes)
-        engine_run_soon(e, c)
+        # Asked now, while all that the gate looks at is at hand: after thousands of
+        # others had their turn, it would have to come from memory again.
+        if transmit_granted(e, c, t):
+            engine_run_soon(e, c)
 
 
 cdef inline void transmit_hot(
@@ -148,7 +170,7 @@ cdef inline void transmit_hot(
 ) noexcept nogil:
     cdef int64_t offset = transfer_span(t).offset + t.span_done
     cdef Moved m
-    if t.strategy == STRATEGY_SENDFILE:
+    if strategy_of_piece(e.limits.transmit, t.strategy, n) == STRATEGY_SENDFILE:
         m = move_sendfile(t.file.fd, offset, c.fd, n)
     else:
         m = move_splice(&e.pipes, t.file.fd, offset, c.fd, n, t.granted_bytes > n)
@@ -185,23 +207,6 @@ cdef inline void transmit_cold(
     t.ahead_until = s.offset + t.span_done + n
 
 
-cdef inline int64_t transmit_most(
-    Engine* e, Conn* c, Transfer* t, int64_t offset
-) noexcept nogil:
-    """How much is offered at once, if there is so much."""
-    cdef int64_t most
-    if t.strategy == STRATEGY_COPY:
-        return min(t.window_bytes, COPY_BYTES)
-    # A pipe carries whole pages: where the range begins inside one, the last would be
-    # left over, and every later piece would be cut in two.
-    most = min(t.window_bytes, e.pipes.scratch.bytes - (offset & (PAGE_BYTES - 1)))
-    if engine_is_shared(e):
-        return min(most, SHARED_MOVE_BYTES)
-    if e.advanced > 1 and sockmode_paces(c):
-        return min(most, PACED_PIECE_BYTES)
-    return most
-
-
 cdef inline void transmit_copy(
     Engine* e, Conn* c, Transfer* t, int64_t offset, int64_t n
 ) noexcept nogil:
@@ -216,7 +221,7 @@ cdef inline void transmit_copy(
 cdef inline void transmit_file(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef Span* s = transfer_span(t)
     cdef int64_t offset = s.offset + t.span_done
-    cdef int64_t most = transmit_most(e, c, t, offset)
+    cdef int64_t most = piece_most(e, c, t, offset)
     cdef int64_t n = min(most, min(t.granted_bytes, s.n - t.span_done))
     if t.granted_bytes - n < most // 4 and n == most:
         grant_trim(e, t, n)  # a scrap of a grant is not worth a piece of its own
@@ -267,22 +272,10 @@ cdef inline bint transmit_file_follows(const Transfer* t) noexcept nogil:
         and t.granted_bytes > transfer_span(t).n - t.span_done)
 
 
-cdef inline void transmit_watch(Engine* e, Conn* c) noexcept nogil:
-    """The end of the connection was thought to be near, and is not: let a RECV notice
-    a peer that leaves meanwhile."""
-    if conn_ends(c) and c.linger_bytes <= LINGER_BYTES_MAX:
-        conn_receive(e, c)
-
-
 cdef inline void transmit_more(Engine* e, Conn* c) noexcept nogil:
     """Take the transfer's next step; it is ready and not complete."""
     cdef Transfer* t = c.transfer
-    if t.granted_bytes == 0 and not gate_pass(e, t):
-        sockmode_cork(c, t, False)
-        unsent_bound(c, grant_rate(e, t))
-        transmit_watch(e, c)
-        if t.ahead_until:  # what it had so far came from a disk
-            pagecache_read_ahead(e, t, transfer_span(t).offset + t.span_done)
+    if not transmit_granted(e, c, t):
         return
     if transfer_is_brief_end(t) and t.granted_bytes >= transfer_left(t):
         if transmit_end(e, c, t):

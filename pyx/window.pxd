@@ -33,6 +33,11 @@ cdef inline int64_t window_stamp(int64_t second) noexcept nogil:
     return second & ((<int64_t>1 << WINDOW_STAMP_BITS) - 1)
 
 
+cdef inline int64_t* window_slot(Window* w, int64_t now_ns) noexcept nogil:
+    """Where ``window_add`` counts: to ask memory for it in time."""
+    return &w.slots[now_ns // NS_PER_S % WINDOW_SLOTS]
+
+
 cdef inline void window_add(Window* w, int64_t n_bytes, int64_t now_ns) noexcept nogil:
     """Count ``n_bytes`` >= 0 for the second of ``now_ns``; from any thread."""
     cdef int64_t second = now_ns // NS_PER_S
