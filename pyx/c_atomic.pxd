@@ -1,7 +1,8 @@
 """Atomic words: GCC's __atomic builtins, which gcc and clang share.
 
 Loads acquire, stores release, compare-and-swap does both; ``add`` is relaxed, because a
-counter orders nothing.
+counter orders nothing; ``count`` is an ``add`` that acquires and releases, for counts
+of who uses something.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -23,6 +24,9 @@ cdef extern from * nogil:
     }
     static inline int64_t atomic_add_i64(int64_t *p, int64_t value) {
         return __atomic_fetch_add(p, value, __ATOMIC_RELAXED);
+    }
+    static inline int64_t atomic_count_i64(int64_t *p, int64_t value) {
+        return __atomic_fetch_add(p, value, __ATOMIC_ACQ_REL);
     }
     static inline uint32_t atomic_load_u32(const uint32_t *p) {
         return __atomic_load_n(p, __ATOMIC_ACQUIRE);
@@ -59,5 +63,6 @@ cdef extern from * nogil:
     void atomic_store_i64(int64_t* p, int64_t value)
     bint atomic_cas_i64(int64_t* p, int64_t* expected, int64_t desired)
     int64_t atomic_add_i64(int64_t* p, int64_t value)
+    int64_t atomic_count_i64(int64_t* p, int64_t value)
     uint32_t atomic_load_u32(const uint32_t* p)
     void atomic_store_u32(uint32_t* p, uint32_t value)
