@@ -27,7 +27,8 @@ from penstock.tree import Spec, Tree, TreeError
 log = logging.getLogger(__name__)
 
 # Sections and keys that a reload may change; all others need a restart.
-_LIVE_SECTIONS = {"shaping", "groups", "clients", "telemetry", "schedules", "quotas"}
+_LIVE_SECTIONS = {"shaping", "identity", "groups", "clients", "telemetry"}
+_LIVE_SECTIONS |= {"schedules", "quotas"}
 _LIVE_KEYS = {("server", "drain_timeout"), ("admin", "token_sha256")}
 
 

@@ -5,6 +5,7 @@ counts as integers, are refused.
 """
 
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from penstock.durations import (
     format_duration,
     parse_duration,
 )
+from penstock.networks import NETWORK_EXAMPLES, Network, parse_network
 from penstock.rates import (
     RATE_EXAMPLES,
     SIZE_EXAMPLES,
@@ -116,6 +118,14 @@ def _address(value: object) -> Address:
     raise ValueError("an address is a string, like '127.0.0.1:8000'")
 
 
+def _network(value: object) -> Network:
+    if isinstance(value, str):
+        return parse_network(value)
+    if isinstance(value, Network):
+        return value
+    raise ValueError(f"{spelled(value)} is not a network; {NETWORK_EXAMPLES}")
+
+
 def _path(value: object) -> Path:
     if isinstance(value, str | Path) and str(value) and "\0" not in str(value):
         return Path(value)
@@ -170,6 +180,12 @@ ListenAddress = Annotated[
     PlainSerializer(str, return_type=str),
 ]
 ListenAddresses = Annotated[tuple[ListenAddress, ...], listed('"127.0.0.1:8000"')]
+IpNetwork = Annotated[
+    InstanceOf[IPv4Network] | InstanceOf[IPv6Network],
+    BeforeValidator(_network),
+    PlainSerializer(str),
+]
+Networks = Annotated[tuple[IpNetwork, ...], listed('"10.0.0.0/8"')]
 Folder = Annotated[InstanceOf[Path], BeforeValidator(_path), PlainSerializer(str)]
 Digest = Annotated[bytes, BeforeValidator(_digest)]
 Digests = Annotated[tuple[Digest, ...], listed('"64 hexadecimal digits"')]

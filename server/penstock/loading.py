@@ -14,6 +14,7 @@ from penstock.errors import Key, PenstockError, Problem
 from penstock.problems import (
     NO_ROOT,
     duplicate_clients,
+    duplicate_networks,
     duplicate_tokens,
     from_validation,
     lacking_state_dir,
@@ -58,6 +59,7 @@ class Source:
         data = self._merge(_read_toml(self.file) if self.file else {})
         problems = duplicate_tokens(data) + duplicate_clients(data)
         problems += unknown_targets(data) + lacking_state_dir(data)
+        problems += duplicate_networks(data)
         settings: Settings | None = None
         try:
             settings = Settings.model_validate(data)

@@ -1,5 +1,6 @@
 """What is wrong with a configuration, in words, each with its key."""
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic_core import ErrorDetails
 from penstock.clientids import canonical_client_id
 from penstock.errors import Key, Problem, shown_word
 from penstock.fieldtypes import spelled
+from penstock.networks import Network, parse_network
 from penstock.quotas import Quota, Stage
 from penstock.schedules import Schedule
 from penstock.settings import Client, Group, Settings
@@ -62,6 +64,32 @@ def duplicate_clients(data: dict[str, Any]) -> list[Problem]:
             text = f"is the same client as clients.{shown_word(other)}"
             problems.append(Problem(("clients", client_id), text))
     return problems
+
+
+def duplicate_networks(data: dict[str, Any]) -> list[Problem]:
+    """Networks that would be two clients, or belong to two groups; in the raw data."""
+    problems = []
+    for section in ("clients", "groups"):
+        owners: dict[Network, str] = {}
+        for name, i, network in _raw_networks(data.get(section)):
+            if network not in owners:
+                owners[network] = name
+                continue
+            other = f"by {section}.{shown_word(owners[network])}, too"
+            text = (
+                f"{network} is listed {'twice' if owners[network] == name else other}"
+            )
+            problems.append(Problem((section, name, "networks", i), text))
+    return problems
+
+
+def _raw_networks(tables: object) -> Iterator[tuple[str, int, Network]]:
+    """Of what can be read: name of the table, place in its list, network."""
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        networks = table.get("networks") if isinstance(table, dict) else None
+        for i, text in enumerate(networks if isinstance(networks, list) else []):
+            with contextlib.suppress(ValueError):
+                yield name, i, parse_network(str(text))
 
 
 def _raw_clients(data: dict[str, Any]) -> dict[str, Any]:

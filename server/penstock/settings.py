@@ -29,11 +29,14 @@ from penstock.fieldtypes import (
     Folder,
     ListenAddress,
     ListenAddresses,
+    Networks,
     Rate,
     Size,
     between,
 )
+from penstock.identity import GroupNetworks, Identity
 from penstock.limits import Limits
+from penstock.networks import wide
 from penstock.quotas import Quotas
 from penstock.rates import MAX_BURST_BYTES
 from penstock.schedules import Schedules
@@ -171,12 +174,13 @@ class Node(Section):
 
 
 class Group(Node):
-    pass
+    networks: GroupNetworks = ()  # clients that come from there belong to it
 
 
 class Client(Node):
     group: GroupOfClient | None = None
     token_sha256: Digests = Field((), repr=False)
+    networks: Networks = ()  # all of each is this one client
 
 
 def _listening_address(text: str) -> str:
@@ -193,6 +197,7 @@ class Settings(Section):
         default_factory=lambda: Admin.model_validate({}), validate_default=True
     )
     shaping: Shaping = Field(default_factory=lambda: Shaping.model_validate({}))
+    identity: Identity = Field(default_factory=lambda: Identity.model_validate({}))
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({}))
     telemetry: Telemetry = Field(default_factory=lambda: Telemetry.model_validate({}))
     listeners: dict[ListenerAddress, Listener] = Field(default_factory=dict)
@@ -243,6 +248,10 @@ class Settings(Section):
             groups={name: group.spec() for name, group in self.groups.items()},
             clients={i: spec for i, spec in specs.items() if spec != NOTHING},
         )
+
+    def client_networks(self) -> list[tuple[bytes, int, str]]:
+        """Of each network that is one client: 16 bytes, prefix of 128, its id."""
+        return [(*wide(n), i) for i, c in self.clients.items() for n in c.networks]
 
     def public(self) -> dict[str, Any]:
         """Every setting as the file would spell it; digests of tokens are counted."""

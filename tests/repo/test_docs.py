@@ -14,7 +14,7 @@ from penstock.settings import Client, Group, Settings
 _ROW = re.compile(r"^\| `(?P<key>\w+)`[^|]*\|(?P<cells>.*)\|$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 # Documented in words: what the number None stands for.
-_IN_WORDS = {"root", "cpus", "token_sha256", "total_rate", "state_dir"}
+_IN_WORDS = {"root", "cpus", "token_sha256", "total_rate", "state_dir", "header"}
 _IN_WORDS |= {f"client_{key}" for key in ("rate", "ceil", "burst", "peak", "group")}
 # Of each group, client, schedule or quota: not in the settings when there is none.
 _OF_EACH: dict[str, type[BaseModel]] = {
