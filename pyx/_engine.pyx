@@ -8,6 +8,8 @@ reads counters.
 
 include "facade_names.pxi"
 include "facade_rows.pxi"
+include "facade_identity.pxi"
+include "facade_rowtable.pxi"
 include "facade_clients.pxi"
 include "facade_limiter.pxi"
 include "facade_engine.pxi"

@@ -9,16 +9,15 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from c_time cimport clock_monotonic_ns
-from clients cimport (
-    Clients, clients_by_address, clients_free, clients_init,
-    key_from_v4,
-)
+from clients cimport Clients, clients_free, clients_init, key_from_v4
 from conn cimport Conn
 from engine cimport (
     Engine, engine_new_conn, engine_new_transfer, engine_next_runnable, engine_run_soon,
 )
+from finding cimport clients_hold_address
 from gate cimport gate_free, gate_init, gate_pass, gate_timer
 from grant cimport EARLY_BYTES, grant_settle
+from holders cimport HOLD_TRANSFER
 from keymap cimport Key
 from message cimport Message
 from pool cimport pool_free, pool_init
@@ -151,7 +150,8 @@ cdef class Shaper:
         for i in range(n):
             key_from_v4(&key, &i)
             t = engine_new_transfer(self.e)
-            t.client = clients_by_address(&self.clients, &key, self.e.now_ns)
+            t.client = clients_hold_address(
+                &self.clients, &key, HOLD_TRANSFER, self.e.now_ns)
             t.total_bytes = ENDLESS_BYTES
             t.moved_bytes = EARLY_BYTES
             t.conn = engine_new_conn(self.e, -1)

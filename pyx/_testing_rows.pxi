@@ -1,16 +1,28 @@
-# Wrappers of rows that come and go: rowmap, holders.
+# Wrappers of rows that come and go: rowmap, holders, finding, recycling.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from bucket cimport bucket_fill_bytes, bucket_owes, bucket_quantum, bucket_take
+from c_atomic cimport atomic_load_i64
+from clients cimport (
+    CLIENT_FIRST, CLIENT_OVERFLOW, Client, Clients, client_is, client_name, client_use,
+    clients_at, clients_free, clients_init, key_from_v4,
+)
+from finding cimport clients_find, clients_hold_address, clients_leave
 from holders cimport (
     HOLD_CONNECTION, HOLD_TRANSFER, Holders, holders_admit, holders_claim,
     holders_connections, holders_is_idle, holders_join, holders_leave,
     holders_transfers,
 )
+from keymap cimport Key as ClientKey
+from limits cimport RECYCLE_IDLE_ROWS, RECYCLE_ROWS_MAX
 from rowmap cimport (
     ROWMAP_NO_ROW, RowMap, RowProbe, rowmap_begin, rowmap_drop, rowmap_free,
     rowmap_init, rowmap_next, rowmap_put, rowmap_way,
 )
+from window cimport window_add, window_mean_bps
+
+RECYCLE = {"rows_max": RECYCLE_ROWS_MAX, "idle_rows": RECYCLE_IDLE_ROWS}
 
 
 cdef class RowNames:
@@ -94,3 +106,121 @@ cdef class RowHolders:
                     claimed += 1
                     holders_admit(&self.holders)
         return claimed
+
+
+cdef class ClientRows:
+    """A client table on a clock that tests turn. Keys are numbers; who holds a row must
+    leave it."""
+    cdef Clients table
+
+    def __cinit__(self, uint32_t rows, int64_t rate_bps=0, int64_t now_ns=10**9):
+        if clients_init(&self.table, rows, rate_bps, 0, 1, now_ns) < 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        clients_free(&self.table)
+
+    cdef ClientKey key(self, uint32_t number):
+        cdef ClientKey key
+        key_from_v4(&key, &number)
+        return key
+
+    def hold(self, uint32_t number, int64_t now_ns):
+        """Its row, held for a transfer; None when it shares one."""
+        cdef ClientKey key = self.key(number)
+        cdef uint32_t row = clients_hold_address(
+            &self.table, &key, HOLD_TRANSFER, now_ns)
+        if row == CLIENT_OVERFLOW:
+            clients_leave(&self.table, row, HOLD_TRANSFER)
+            return None
+        client_use(clients_at(&self.table, row), now_ns)
+        return row
+
+    def leave(self, uint32_t row):
+        clients_leave(&self.table, row, HOLD_TRANSFER)
+
+    def has(self, uint32_t row, uint32_t number):
+        cdef ClientKey key = self.key(number)
+        return bool(client_is(clients_at(&self.table, row), &key))
+
+    def knows(self, uint32_t number):
+        cdef ClientKey key = self.key(number)
+        return clients_find(&self.table, &key) != ROWMAP_NO_ROW
+
+    def take(self, uint32_t row, int64_t now_ns):
+        """Bytes that it is granted, a quantum or none."""
+        cdef Client* c = clients_at(&self.table, row)
+        cdef int64_t n = bucket_quantum(atomic_load_i64(&c.bucket.rate_bps))
+        c.last_active_ns = now_ns
+        if bucket_take(&c.bucket, n, now_ns):
+            return 0
+        c.bytes_total += n
+        window_add(&c.window, n, now_ns)
+        return n
+
+    def row(self, uint32_t row, int64_t now_ns):
+        cdef Client* c = clients_at(&self.table, row)
+        return {
+            "fill": bucket_fill_bytes(&c.bucket, now_ns),
+            "owes": bool(bucket_owes(&c.bucket, now_ns)), "bytes": c.bytes_total,
+            "mean": window_mean_bps(&c.window, now_ns), "active_ns": c.last_active_ns}
+
+    def name(self, uint32_t row, bint named):
+        client_name(clients_at(&self.table, row), named)
+
+    def cap(self, uint32_t row, int64_t cap_bps):
+        clients_at(&self.table, row).cap_bps = cap_bps
+
+    def visit_many(self, uint32_t seed, uint32_t numbers, int64_t times):
+        """Hold and leave the rows of many keys, without the GIL; how often a row that
+        was held was another's, and how often none was free."""
+        cdef int64_t wrong = 0
+        cdef int64_t shared = 0
+        cdef int64_t i
+        cdef uint32_t number, row
+        cdef ClientKey key
+        with nogil:
+            for i in range(times):
+                seed = seed * 1664525 + 1013904223
+                number = (seed >> 8) % numbers
+                key_from_v4(&key, &number)
+                row = clients_hold_address(&self.table, &key, HOLD_TRANSFER, i)
+                if row == CLIENT_OVERFLOW:
+                    shared += 1
+                elif not client_is(clients_at(&self.table, row), &key):
+                    wrong += 1
+                clients_leave(&self.table, row, HOLD_TRANSFER)
+        return wrong, shared
+
+    def arrive_many(self, uint32_t first, uint32_t n, int64_t now_ns):
+        """New clients, one after the other; those that found no row."""
+        cdef uint32_t i, row
+        cdef int64_t shared = 0
+        cdef ClientKey key
+        with nogil:
+            for i in range(first, first + n):
+                key_from_v4(&key, &i)
+                row = clients_hold_address(&self.table, &key, HOLD_TRANSFER, now_ns)
+                shared += row == CLIENT_OVERFLOW
+                clients_at(&self.table, row).last_active_ns = now_ns
+                clients_leave(&self.table, row, HOLD_TRANSFER)
+        return shared
+
+    def idle(self):
+        """Whether nobody holds a row."""
+        cdef uint32_t row
+        return all(
+            holders_is_idle(&self.table.rows[row].holders)
+            for row in range(CLIENT_OVERFLOW, self.table.used))
+
+    @property
+    def first(self):
+        return CLIENT_FIRST
+
+    @property
+    def recycled(self):
+        return self.table.recycled_total
+
+    @property
+    def overflow(self):
+        return self.table.overflow_total

@@ -9,14 +9,16 @@ from bucket cimport bucket_fill_bytes
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
     CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, Client, Clients, client_start,
-    clients_add, clients_at, clients_free, clients_init, key_from_v4,
+    clients_at, clients_free, clients_init, key_from_v4,
 )
 from conn cimport Conn
 from engine cimport (
     Engine, engine_new_conn, engine_new_transfer, engine_next_runnable, engine_run_soon,
 )
+from finding cimport clients_add, clients_leave
 from gate cimport gate_cancel, gate_free, gate_init, gate_pass, gate_retime, gate_timer
 from grant cimport grant_return, grant_settle
+from holders cimport HOLD_TRANSFER, holders_join
 from keymap cimport Key
 from message cimport Message
 from pool cimport pool_free, pool_init
@@ -200,7 +202,7 @@ cdef class SimulatedEngine:
         t.client = row
         t.total_bytes = total_bytes
         t.moved_bytes = 0
-        clients_at(self.e.clients, row).transfers += 1
+        holders_join(&clients_at(self.e.clients, row).holders, HOLD_TRANSFER)
 
     def ask(self, uint32_t i):
         """Bytes granted; 0: it is parked now."""
@@ -229,7 +231,7 @@ cdef class SimulatedEngine:
         if t.state == TRANSFER_PARKED:
             gate_cancel(self.e, t)
         grant_return(self.e, t)
-        clients_at(self.e.clients, t.client).transfers -= 1
+        clients_leave(self.e.clients, t.client, HOLD_TRANSFER)
 
     def moved(self, uint32_t i):
         return self.at(i).moved_bytes

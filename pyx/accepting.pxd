@@ -2,8 +2,8 @@
 
 from libc.errno cimport ECONNABORTED
 from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memcpy
 
-from c_atomic cimport atomic_add_i32
 from c_errno cimport ECANCELED
 from c_file cimport close
 from c_socket cimport (
@@ -12,16 +12,14 @@ from c_socket cimport (
     sockaddr_in6, sockaddr_storage,
 )
 from c_uring cimport *
-from clients cimport (
-    CLIENT_OVERFLOW, clients_at, clients_by_address, key_from_v4, key_from_v6,
-)
+from cidr cimport ADDRESS_BYTES
 from closing cimport conn_receive_once
 from conn cimport DEADLINE_HEADER, TIMER_ACCEPT, Conn
 from engine cimport (
     ENGINE_SERVING, MAIL_ACCEPT_PAUSED, MAIL_ACCEPT_RESUMED, OP_ACCEPT, OP_NONE, Engine,
     Listener, conn_set_deadline, engine_new_conn, engine_tell,
 )
-from keymap cimport Key
+from identify cimport conn_adopt
 from limits cimport ACCEPT_BACKOFF_NS, COPY_BYTES
 from receive cimport receive_again, receive_bytes
 from ring cimport ring_sqe
@@ -61,21 +59,21 @@ cdef inline void accept_open(Engine* e) noexcept nogil:
         accept_arm(e, i)
 
 
-cdef inline uint32_t client_of_peer(Engine* e, int fd) noexcept nogil:
-    """The row of the peer's address; the shared one if the peer is gone already."""
+cdef inline void conn_read_address(Conn* c) noexcept nogil:
+    """The peer's, v4 as v4-mapped; none if the peer is gone already."""
     cdef sockaddr_storage peer
     cdef unsigned int n = sizeof(peer)
-    cdef Key key
     peer.ss_family = 0
-    if getpeername(fd, <sockaddr*>&peer, &n) < 0:
-        return CLIENT_OVERFLOW
+    if getpeername(c.fd, <sockaddr*>&peer, &n) < 0:
+        return
     if peer.ss_family == AF_INET:
-        key_from_v4(&key, &(<sockaddr_in*>&peer).sin_addr)
+        c.address[10] = c.address[11] = 0xFF
+        memcpy(&c.address[12], &(<sockaddr_in*>&peer).sin_addr, 4)
     elif peer.ss_family == AF_INET6:
-        key_from_v6(&key, (<sockaddr_in6*>&peer).sin6_addr.s6_addr)
+        memcpy(c.address, (<sockaddr_in6*>&peer).sin6_addr.s6_addr, ADDRESS_BYTES)
     else:
-        return CLIENT_OVERFLOW
-    return clients_by_address(e.clients, &key, e.now_ns)
+        return
+    c.has_address = True
 
 
 cdef inline void accept_receive(Engine* e, Conn* c, bint deferred) noexcept nogil:
@@ -107,9 +105,9 @@ cdef inline void accept_one(Engine* e, int fd, bint deferred) noexcept nogil:
     if e.conns.used > e.limits.max_connections:
         e.counters.refused += 1
         c.refusing = True
-    c.client = client_of_peer(e, fd)
+    conn_read_address(c)
+    conn_adopt(e, c)
     c.counted = True
-    atomic_add_i32(&clients_at(e.clients, c.client).connections, 1)
     # The first request must come as quickly as any later one.
     conn_set_deadline(e, c, DEADLINE_HEADER, e.limits.header_timeout_ns)
     accept_receive(e, c, deferred)

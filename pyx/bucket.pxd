@@ -226,6 +226,12 @@ cdef inline void bucket_set_rate(
         rescale_debt(&b.peak_vt_ns, old, rate_bps, now_ns)
 
 
+cdef inline bint bucket_owes(const Bucket* b, int64_t now_ns) noexcept nogil:
+    """Whether a grant would have to wait."""
+    return (
+        atomic_load_i64(&b.vt_ns) > now_ns or atomic_load_i64(&b.peak_vt_ns) > now_ns)
+
+
 cdef inline int64_t bucket_fill_bytes(const Bucket* b, int64_t now_ns) noexcept nogil:
     """Tokens; negative: debt. 0 when unlimited."""
     cdef int64_t rate = atomic_load_i64(&b.rate_bps)

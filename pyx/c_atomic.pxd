@@ -28,6 +28,12 @@ cdef extern from * nogil:
     static inline int64_t atomic_count_i64(int64_t *p, int64_t value) {
         return __atomic_fetch_add(p, value, __ATOMIC_ACQ_REL);
     }
+    static inline void *atomic_load_ptr(void **p) {
+        return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+    }
+    static inline void atomic_store_ptr(void **p, void *value) {
+        __atomic_store_n(p, value, __ATOMIC_RELEASE);
+    }
     static inline uint32_t atomic_load_u32(const uint32_t *p) {
         return __atomic_load_n(p, __ATOMIC_ACQUIRE);
     }
@@ -59,6 +65,8 @@ cdef extern from * nogil:
     uint64_t atomic_load_u64(const uint64_t* p)
     void atomic_or_u64(uint64_t* p, uint64_t bits)
     uint64_t atomic_swap_u64(uint64_t* p, uint64_t value)
+    void* atomic_load_ptr(void** p)
+    void atomic_store_ptr(void** p, void* value)
     int64_t atomic_load_i64(const int64_t* p)
     void atomic_store_i64(int64_t* p, int64_t value)
     bint atomic_cas_i64(int64_t* p, int64_t* expected, int64_t desired)

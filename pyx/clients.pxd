@@ -1,18 +1,20 @@
 """Clients: one row per client, shared by all engines, and per node above them.
 
-Rows are only ever added, so an index stays good for the life of the process. Engines
-read and charge rows without a lock (``Bucket`` and the counters are atomic); adding a
-row or a key takes the mutex. Row 0 is the server itself (the total rate). Then come the
-groups. One more row stands for every client that came when the table was full: they
-share one default limit, so that new keys cannot mint bandwidth.
+Engines read and charge rows without a lock (``Bucket`` and the counters are atomic).
+Whoever uses a row holds it (``holders``); one that nobody holds and nobody has named
+may be given to another client when the table is full (``recycling``), which takes the
+mutex, as adding does. Row 0 is the server itself (the total rate). Then come the
+groups. One more row stands for every client that came when no row was free: they share
+one default limit, so that new keys cannot mint bandwidth.
 
-What a node is allowed is its ``Allowance``, which only a configuration changes. What
-its bucket runs at is decided from that by the control pass (``tree``).
+Whatever a node is allowed is its ``Allowance``, which only a configuration changes.
+What its bucket runs at is decided from that by the control pass (``tree``). How a row
+is found and made says ``finding``.
 """
 
-from libc.errno cimport ENOMEM, ENOSPC
+from libc.errno cimport ENOMEM
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from activity cimport Activity, activity_free, activity_init
 from allowance cimport (
@@ -20,20 +22,16 @@ from allowance cimport (
     allowance_shape, tighter_bps,
 )
 from bucket cimport Bucket, bucket_empty, bucket_init
-from c_atomic cimport (
-    atomic_add_i64, atomic_cas_i64, atomic_load_i64, atomic_load_u32,
-    atomic_store_u32,
-)
-from c_pthread cimport (
-    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t,
-    pthread_mutex_unlock,
-)
+from c_atomic cimport atomic_cas_i64, atomic_load_i64
+from c_pthread cimport pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_t
+from holders cimport Holders
+from identity cimport Identity
 from keymap cimport (
-    KEY_ADDRESS, KEY_TOKEN, KEYMAP_NO_ROW, Key, KeyMap, key_zero, keymap_find,
-    keymap_free, keymap_init, keymap_set,
+    KEY_ADDRESS, Key, KeyMap, key_zero, keymap_free, keymap_init,
 )
 from limits cimport CLIENT_ID_BYTES_MAX, GROUPS_MAX
 from mapping cimport mapping_free, mapping_new, mapping_new_dense, power_of_two
+from rowmap cimport RowMap, rowmap_free, rowmap_init
 from window cimport Window
 
 
@@ -42,8 +40,11 @@ cdef enum:
     CLIENT_GROUPS = 1        # the first group's row; all below CLIENT_OVERFLOW
     CLIENT_OVERFLOW = CLIENT_GROUPS + GROUPS_MAX
     CLIENT_FIRST = CLIENT_OVERFLOW + 1
-    # Names and tokens beside addresses: room for keys before the rows run out.
-    KEYS_PER_ROW = 4
+    # Of each client as many tokens fit, on average.
+    TOKENS_PER_ROW = 4
+    ROW_KEY_BYTES = 16
+    # Beside the KeyKind: the configuration or the API has named the row.
+    ROW_NAMED = 0x80
 
 cdef enum Source:
     SOURCE_DEFAULT   # the default class
@@ -72,17 +73,16 @@ cdef struct Client:
     uint32_t turns           # grants so far, while any engine waited
     # Another, for what changes with a request or seldom.
     int64_t requests_total
-    int32_t connections
-    int32_t transfers
+    Holders holders          # connections and transfers
     uint8_t source           # Source
-    uint8_t by_address       # the id is made from the key: see address
-    uint8_t id_n             # see clients_id
+    uint8_t kind             # KeyKind of its key, and ROW_NAMED
+    uint8_t id_n             # see clients_id; of an address: nothing
     uint8_t bound            # Limiter: of the last control pass, where it was short
     uint8_t cap_by           # Limiter: whose cap_bps is
     uint8_t waits_for        # Limiter: PEER or DISK, what a transfer last waited for
     uint8_t listed           # in the list of a control pass (tree)
     uint8_t backlogged       # in the last control pass
-    uint8_t address[16]
+    uint8_t key[ROW_KEY_BYTES]   # an address, or the begin of a SHA-256
     Window window            # what it was sent lately: to the end of a third
     # A fourth, which the control pass needs.
     Allowance allowed
@@ -95,12 +95,16 @@ cdef struct Clients:
     Activity active          # got bytes since the last control pass
     Activity short_of        # was refused tokens, likewise
     Activity uncounted       # got bytes since usage was taken last (Usage)
-    KeyMap keys
-    pthread_mutex_t mutex    # held to add rows and keys
+    RowMap names             # by the rows' own keys
+    KeyMap tokens
+    pthread_mutex_t mutex    # held to add and recycle rows, and to bind tokens
+    Identity* identity       # how clients are told apart; replaced as a whole
     Allowance default_allowed   # of clients that have none of their own
     int64_t default_cap_bps     # one more limit of each of them; 0: none
     uint8_t default_cap_by      # Limiter
     int64_t overflow_total   # lookups that ended in CLIENT_OVERFLOW
+    int64_t recycled_total   # rows that were given to another client
+    uint32_t hand            # which row was looked at last for that
     uint32_t default_group   # row
     uint32_t explains        # whether responses say what limits them
     uint32_t capacity
@@ -115,7 +119,9 @@ cdef inline int clients_init(
     cdef uint32_t row
     t.capacity = capacity + CLIENT_FIRST
     t.used = CLIENT_FIRST
-    t.overflow_total = 0
+    t.overflow_total = t.recycled_total = 0
+    t.hand = 0
+    t.identity = NULL
     t.explains = False
     t.default_group = CLIENT_SERVER
     t.default_cap_bps = 0
@@ -131,7 +137,9 @@ cdef inline int clients_init(
     if rc == 0:
         rc = activity_init(&t.uncounted, t.capacity)
     if rc == 0:
-        rc = keymap_init(&t.keys, power_of_two(KEYS_PER_ROW * t.capacity), seed)
+        rc = rowmap_init(&t.names, t.capacity, seed)
+    if rc == 0:
+        rc = keymap_init(&t.tokens, power_of_two(TOKENS_PER_ROW * t.capacity), seed)
     if rc < 0:
         return rc
     for row in range(CLIENT_OVERFLOW):
@@ -155,7 +163,8 @@ cdef inline void clients_free(Clients* t) noexcept nogil:
     activity_free(&t.active)
     activity_free(&t.short_of)
     activity_free(&t.uncounted)
-    keymap_free(&t.keys)
+    rowmap_free(&t.names)
+    keymap_free(&t.tokens)
 
 
 cdef inline char* clients_id(Clients* t, uint32_t row) noexcept nogil:
@@ -195,55 +204,20 @@ cdef inline void client_use(Client* c, int64_t now_ns) noexcept nogil:
         bucket_empty(&c.bucket, now_ns)
 
 
-cdef inline int64_t clients_add(
-    Clients* t, const Key* key, int64_t now_ns
-) noexcept nogil:
-    """A new row for ``key`` in the default class, or -ENOSPC. The mutex is held."""
-    cdef uint32_t row = t.used
-    cdef Client* c
-    if row >= t.capacity:
-        return -ENOSPC
-    c = &t.rows[row]
-    c.allowed = t.default_allowed
-    c.parent = t.default_group
-    c.source = SOURCE_DEFAULT
-    client_start(c, now_ns)
-    if key.kind == KEY_ADDRESS:
-        c.by_address = 1
-        memcpy(c.address, key.bytes, 16)
-    if keymap_set(&t.keys, key, row) < 0:
-        return -ENOSPC
-    atomic_store_u32(&t.used, row + 1)
-    return row
+cdef inline uint8_t client_kind(const Client* c) noexcept nogil:
+    return c.kind & ~<uint8_t>ROW_NAMED
 
 
-cdef inline uint32_t clients_by_address(
-    Clients* t, const Key* key, int64_t now_ns
-) noexcept nogil:
-    """The row of an address, made on first sight; CLIENT_OVERFLOW when full."""
-    cdef uint32_t row = keymap_find(&t.keys, key)
-    cdef int64_t added
-    if row != KEYMAP_NO_ROW:
-        return row
-    pthread_mutex_lock(&t.mutex)
-    row = keymap_find(&t.keys, key)  # another engine may have been first
-    if row == KEYMAP_NO_ROW:
-        added = clients_add(t, key, now_ns)
-        row = CLIENT_OVERFLOW if added < 0 else <uint32_t>added
-    pthread_mutex_unlock(&t.mutex)
-    if row == CLIENT_OVERFLOW:
-        atomic_add_i64(&t.overflow_total, 1)
-    return row
+cdef inline bint client_is(const Client* c, const Key* key) noexcept nogil:
+    """Of a row that is held, or under the mutex."""
+    return (
+        client_kind(c) == key.kind
+        and memcmp(c.key, key.bytes, ROW_KEY_BYTES) == 0)
 
 
-cdef inline uint32_t clients_by_token(
-    Clients* t, const uint8_t* digest
-) noexcept nogil:
-    """The row of a bearer token's SHA-256, or KEYMAP_NO_ROW."""
-    cdef Key key
-    key_zero(&key, KEY_TOKEN)
-    memcpy(key.bytes, digest, 32)
-    return keymap_find(&t.keys, &key)
+cdef inline void client_name(Client* c, bint named) noexcept nogil:
+    """Keep the row for its client, or not any more. The mutex is held."""
+    c.kind = client_kind(c) | (ROW_NAMED if named else 0)
 
 
 cdef inline void key_from_v4(Key* key, const void* address) noexcept nogil:

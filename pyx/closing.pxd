@@ -7,17 +7,17 @@ memory.
 
 from libc.stdint cimport int64_t, uint32_t
 
-from c_atomic cimport atomic_add_i32
 from c_socket cimport SHUT_RDWR, shutdown
 from c_uring cimport *
-from clients cimport Client, clients_at
 from conn cimport CONN_CLOSING, Conn, conn_drop_pending
 from engine cimport (
     OP_NONE, OP_RECV, Engine, conn_userdata, engine_drop_request, engine_drop_transfer,
 )
 from filecache cimport File, file_unref
+from finding cimport clients_leave
 from gate cimport gate_cancel
-from grant cimport grant_client, grant_return
+from grant cimport grant_return
+from holders cimport HOLD_CONNECTION, HOLD_TRANSFER
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
 from ring cimport ring_counted_sqe, ring_sqe
@@ -61,7 +61,7 @@ cdef inline void transfer_end(Engine* e, Conn* c) noexcept nogil:
     cdef Transfer* t = c.transfer
     grant_return(e, t)
     transfer_drop_sources(t)
-    atomic_add_i32(&grant_client(e, t).transfers, -1)
+    clients_leave(e.clients, t.client, HOLD_TRANSFER)
     engine_drop_transfer(e, c)
 
 
@@ -99,7 +99,7 @@ cdef inline void conn_release(Engine* e, Conn* c) noexcept nogil:
     if c.transfer != NULL:
         transfer_end(e, c)
     if c.counted:
-        atomic_add_i32(&clients_at(e.clients, c.client).connections, -1)
+        clients_leave(e.clients, c.client, HOLD_CONNECTION)
     sqe = ring_sqe(&e.ring)
     io_uring_prep_close(sqe, c.fd)
     io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
+from cidr cimport ADDRESS_BYTES
 from filecache cimport File
 from http1 cimport Http1
 from limits cimport PENDING_BYTES_MAX, PENDING_FIRST_BYTES, PENDING_PAUSE_BYTES
@@ -52,7 +53,8 @@ cdef struct Conn:
     uint32_t generation
     # Then what requests need.
     uint32_t in_flight     # SQEs and waits that will still come back
-    uint32_t client        # row of its address
+    uint32_t client        # row of its address, held
+    uint32_t identity      # version of the identity by which that was found
     uint32_t requests      # served or refused so far
     uint32_t linger_bytes  # thrown away
     Conn* waiter_next      # in a file's list of waiters
@@ -70,6 +72,10 @@ cdef struct Conn:
     uint8_t refusing       # came when all slots were taken: 503
     uint8_t counted        # in its client's connections
     uint8_t unsent_shift   # log2 of the bound on unsent bytes (unsent.pxd); 0: none
+    uint8_t has_address    # the peer's, which follows
+    uint8_t proxied        # and it is a trusted proxy's
+    uint8_t by_network     # the row is that of a network's client
+    uint8_t address[ADDRESS_BYTES]
     Http1 http
 
 

@@ -19,6 +19,7 @@ cdef struct Counters:
     int64_t requests
     int64_t requests_reused   # on a connection that had served one before
     int64_t parse_errors
+    int64_t forwarded_ignored # requests of proxies that named no usable source
     int64_t bytes_sent
     int64_t bytes_spliced
     int64_t zerocopy          # SEND_ZC begun

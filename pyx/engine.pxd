@@ -7,13 +7,14 @@ Nothing here is touched by another thread, except ``clients`` (atomic), ``inbox`
 from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from c_assert cimport ENGINE_ASSERT
 from c_llhttp cimport llhttp_settings_t
 from c_prefetch cimport prefetch_line
 from c_time cimport clock_monotonic_ns, clock_wall_s
 from c_uring cimport io_uring_cqe
+from c_atomic cimport atomic_load_ptr, atomic_store_u32
 from clients cimport CLIENT_FIRST, Clients, clients_at
 from coalesce cimport Coalesce
 from conn cimport (
@@ -24,6 +25,7 @@ from filecache cimport FileCache, filecache_free, filecache_init
 from gatequeue cimport GateQueue
 from http1 cimport http1_init, http1_settings
 from httpdate cimport HTTPDATE_BYTES, httpdate_format
+from identity cimport FORWARDED_IGNORED, Identity
 from limits cimport (
     BRIEF_LASTS_NS, COPY_BYTES, CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS,
     REFUSAL_SLOTS, ZEROCOPIES_MAX, ZEROCOPY_BYTES, Limits,
@@ -110,6 +112,8 @@ cdef struct Engine:
     Line* lines            # by row, of the server and the groups
     Timer drain_timer
     Clients* clients
+    const Identity* identity   # since this turn of the loop began
+    uint32_t identity_seen # its version; nothing older is looked at any more
     MediaTypes media_types
     Limits limits
     Coalesce coalesce
@@ -141,9 +145,22 @@ cdef struct Engine:
     char date[HTTPDATE_BYTES]
 
 
+cdef inline void engine_adopt(Engine* e, const Identity* identity) noexcept nogil:
+    """Tell clients apart by ``identity`` from now on, and let go of the one before."""
+    e.identity = identity
+    e.limits.reads_forwarded = identity.forwarded != FORWARDED_IGNORED
+    e.limits.header_n = identity.header_n
+    memcpy(e.limits.header, identity.header, sizeof(identity.header))
+    atomic_store_u32(&e.identity_seen, identity.version)
+
+
 cdef inline void engine_tick(Engine* e) noexcept nogil:
-    """Read the clocks, once a loop."""
+    """Read the clocks and look for a new identity, once a loop."""
     cdef int64_t wall = clock_wall_s()
+    cdef const Identity* identity = <const Identity*>atomic_load_ptr(
+        <void**>&e.clients.identity)
+    if identity != e.identity:
+        engine_adopt(e, identity)
     e.now_ns = clock_monotonic_ns()
     if wall != e.date_s:
         e.date_s = wall

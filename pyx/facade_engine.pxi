@@ -2,6 +2,7 @@
 
 from libc.stdlib cimport calloc, free
 
+from c_atomic cimport atomic_load_u32
 from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
 from conn cimport Conn as EngineConn
 from counters cimport FIRST_BYTE_BOUND_NS, FIRST_BYTE_BOUNDS, STATUS_SLOTS
@@ -251,6 +252,10 @@ cdef class Engine:
         letter.b = b
         mailbox_post(&self.e.inbox, letter)
 
+    cdef bint looks_before(self, uint32_t version) noexcept:
+        """May still look at an identity that ``version`` or an earlier one replaced."""
+        return self.started and atomic_load_u32(&self.e.identity_seen) < version
+
     cdef void retime(self, uint32_t row) noexcept:
         self.post(MAIL_RETIME, row, 0)
 
@@ -316,6 +321,7 @@ cdef class Engine:
                 encoding_names[i].decode(): e.counters.encoded[i]
                 for i in range(ENCODING_IDENTITY + 1, ENCODING_COUNT)},
             "parse_errors_total": e.counters.parse_errors,
+            "forwarded_ignored_total": e.counters.forwarded_ignored,
             "timeouts_idle_total": e.counters.timeouts_idle,
             "timeouts_header_total": e.counters.timeouts_header,
             "timeouts_write_total": e.counters.timeouts_write,

@@ -6,6 +6,7 @@ from libc.stdlib cimport calloc as usage_calloc, free as usage_free
 from activity cimport ACTIVITY_WORD_BITS, activity_take
 from bucket cimport BUCKET_QUANTUM_MAX_BYTES
 from c_atomic cimport atomic_load_i64, atomic_load_u64
+from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clients cimport CLIENT_OVERFLOW, Client, Clients, clients_at
 from paying cimport (
@@ -55,18 +56,24 @@ cdef class Usage:
 
     cdef of_row(self, uint32_t row, dict groups):
         cdef Client* c = clients_at(&self.clients.table, row)
-        cdef int64_t total = atomic_load_i64(&c.bytes_total)
         cdef int64_t before = self.seen[row]
-        if total == before:
+        cdef int64_t total
+        cdef RowCopy copy
+        if atomic_load_i64(&c.bytes_total) == before:
             return None
-        name = name_of(&self.clients.table, row)
+        pthread_mutex_lock(&self.clients.table.mutex)
+        copy_row(&self.clients.table, row, &copy)
+        pthread_mutex_unlock(&self.clients.table.mutex)
+        name = name_of(&copy)
+        total = copy.client.bytes_total
         if total < before or self.names.get(row, name) != name:
             before = 0  # the row was given to another client
         self.seen[row] = total
         self.names[row] = name
         return Sent(
-            name, total - before, groups.get(c.parent),
-            c.source == SOURCE_DEFAULT and row != CLIENT_OVERFLOW, c.cap_bps)
+            name, total - before, groups.get(copy.client.parent),
+            copy.client.source == SOURCE_DEFAULT and row != CLIENT_OVERFLOW,
+            copy.client.cap_bps)
 
 
 cdef class HeldRow:
@@ -76,12 +83,12 @@ cdef class HeldRow:
     cdef bint held
 
     def __cinit__(self, ClientTable clients, client_id):
+        row = clients.row_for(client_id)
         self.held = False
         self.clients = clients
-        payer_join(
-            &self.payer, &clients.table, clients.row_for(client_id),
-            clock_monotonic_ns())
+        payer_join(&self.payer, &clients.table, row, clock_monotonic_ns())
         self.held = True
+        clients.let_go(row)  # held is enough
 
     def __dealloc__(self):
         if self.held:

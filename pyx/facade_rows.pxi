@@ -1,15 +1,20 @@
 """What one row of the client table says, as Python sees it."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from activity cimport activity_has
 from bucket cimport bucket_fill_bytes
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
     CLIENT_OVERFLOW, LIMITER_CLIENT, LIMITER_GROUP, LIMITER_NONE, LIMITER_SERVER,
-    Client, Clients, clients_at, clients_cap_bps, clients_id,
+    ROW_KEY_BYTES, Client, Clients, client_kind, clients_at, clients_cap_bps,
+    clients_id,
 )
+from holders cimport holders_connections, holders_transfers
+from keymap cimport KEY_ADDRESS
 from limiter cimport LIMITER_COUNT, LIMITER_NAMES, limiter_of_client, limiter_own
+from limits cimport CLIENT_ID_BYTES_MAX
 from tree cimport Tree
 from window cimport window_mean_bps
 
@@ -67,27 +72,43 @@ class GroupRow(NamedTuple):
     limited_by: str
 
 
-cdef str name_of(Clients* t, uint32_t row):
-    cdef Client* client = clients_at(t, row)
-    if row == CLIENT_OVERFLOW:
+cdef struct RowCopy:
+    # Of one moment: meanwhile the row could go to another client.
+    Client client
+    uint32_t row
+    int64_t cap_bps
+    uint8_t limited_by       # Limiter
+    char id[CLIENT_ID_BYTES_MAX]
+
+
+cdef void copy_row(Clients* t, uint32_t row, RowCopy* into) noexcept:
+    """The mutex is held."""
+    into.client = clients_at(t, row)[0]
+    into.row = row
+    into.cap_bps = clients_cap_bps(t, row)
+    into.limited_by = limiter_of_client(t, row, activity_has(&t.short_of, row))
+    memcpy(into.id, clients_id(t, row), CLIENT_ID_BYTES_MAX)
+
+
+cdef str name_of(const RowCopy* copy):
+    if copy.row == CLIENT_OVERFLOW:
         return OVERFLOW_ID
-    if client.by_address:
-        return printed_address((<char*>client.address)[:16])
-    return clients_id(t, row)[:client.id_n].decode("utf-8")
+    if client_kind(&copy.client) == KEY_ADDRESS:
+        return printed_address((<const char*>copy.client.key)[:ROW_KEY_BYTES])
+    return copy.id[:copy.client.id_n].decode("utf-8")
 
 
-cdef client_row(Clients* t, uint32_t row, dict groups, int64_t now):
-    cdef Client* c = clients_at(t, row)
+cdef client_row(const RowCopy* copy, dict groups, int64_t now):
+    cdef const Client* c = &copy.client
     return ClientRow(
-        name_of(t, row), c.allowed.rate_bps, SOURCES[c.source],
+        name_of(copy), c.allowed.rate_bps, SOURCES[c.source],
         atomic_load_i64(&c.bytes_total), atomic_load_i64(&c.requests_total),
-        atomic_load_i32(&c.connections), atomic_load_i32(&c.transfers),
+        holders_connections(&c.holders), holders_transfers(&c.holders),
         atomic_load_i32(&c.parked), bucket_fill_bytes(&c.bucket, now),
         window_mean_bps(&c.window, now), atomic_load_i64(&c.last_active_ns),
         c.allowed.rate_bps, atomic_load_i64(&c.bucket.rate_bps), c.allowed.ceil_bps,
         c.allowed.min_bps, c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps,
-        groups.get(c.parent), clients_cap_bps(t, row), LIMITERS[limiter_of_client(
-            t, row, activity_has(&t.short_of, row))])
+        groups.get(c.parent), copy.cap_bps, LIMITERS[copy.limited_by])
 
 
 cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now):

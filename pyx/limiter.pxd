@@ -10,6 +10,7 @@ from clients cimport (
     LIMITER_CLIENT, LIMITER_DISK, LIMITER_GROUP, LIMITER_NONE, LIMITER_PEER,
     LIMITER_QUOTA, LIMITER_SCHEDULE, LIMITER_SERVER, Client, Clients, clients_cap_bps,
 )
+from holders cimport holders_transfers
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_PARKED, TRANSFER_POLLING, TRANSFER_QUEUED,
 )
@@ -55,7 +56,7 @@ cdef inline uint8_t limiter_of_client(
     """Tokens, if it lacks them now or did lately (``short_of``: since the last control
     pass); else whatever a transfer waited for last."""
     cdef const Client* c = &t.rows[row]
-    if atomic_load_i32(&c.transfers) == 0:
+    if holders_transfers(&c.holders) == 0:
         return LIMITER_NONE
     if atomic_load_i32(&c.parked) or c.backlogged or short_of:
         return limiter_of_tokens(t, row)

@@ -18,6 +18,7 @@ from c_atomic cimport (
     atomic_store_i64,
 )
 from clients cimport CLIENT_SERVER, Client, Clients, client_use, clients_at
+from holders cimport HOLD_TRANSFER, holders_join, holders_leave
 from window cimport window_add
 
 
@@ -45,11 +46,12 @@ cdef inline Client* payer_client(const Payer* p) noexcept nogil:
 cdef inline void payer_join(
     Payer* p, Clients* clients, uint32_t row, int64_t now_ns
 ) noexcept nogil:
-    """As a transfer does: its row is not given to another client meanwhile."""
+    """As a transfer does: its row is not given to another client meanwhile. It is named
+    or held already."""
     p.clients = clients
     p.row = row
     p.waits_at = 0
-    atomic_add_i32(&payer_client(p).transfers, 1)
+    holders_join(&payer_client(p).holders, HOLD_TRANSFER)
     client_use(payer_client(p), now_ns)
 
 
@@ -72,7 +74,7 @@ cdef inline void payer_wait(Payer* p, uint32_t row, int64_t now_ns) noexcept nog
 
 cdef inline void payer_leave(Payer* p) noexcept nogil:
     payer_stop_waiting(p)
-    atomic_add_i32(&payer_client(p).transfers, -1)
+    holders_leave(&payer_client(p).holders, HOLD_TRANSFER)
 
 
 cdef inline int64_t payer_quantum(const Payer* p) noexcept nogil:

@@ -7,7 +7,7 @@ parser may hand both over in any number of pieces.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from limits cimport FIELD_ARENA_BYTES, TARGET_BYTES_MAX, Limits
+from limits cimport FIELD_ARENA_BYTES, HEADER_NAME_BYTES_MAX, TARGET_BYTES_MAX, Limits
 from text cimport Text
 
 
@@ -25,11 +25,15 @@ cdef enum:  # Field
     FIELD_CONNECTION
     FIELD_TRANSFER_ENCODING
     FIELD_ACCEPT_ENCODING
+    # From trusted proxies only.
+    FIELD_FORWARDED
+    FIELD_X_FORWARDED_FOR
+    FIELD_CLIENT_ID        # whatever it is called
     FIELD_COUNT
 
 cdef enum:
-    # The longest name in Field has 19 bytes; a longer one is none of them.
-    FIELD_NAME_BYTES = 24
+    # Longer than every name in Field; one that is not shorter is none of them.
+    FIELD_NAME_BYTES = HEADER_NAME_BYTES_MAX + 1
 
 cdef struct Request:
     const Limits* limits
@@ -66,6 +70,7 @@ cdef struct Request:
     bint http_1_0
     bint index_tried               # path already ends in index.html
     bint trailing_slash
+    bint proxied                   # it came from a trusted proxy
     uint32_t path_n
     char name[FIELD_NAME_BYTES]
     char path[TARGET_BYTES_MAX]    # decoded, relative to the root, NUL-terminated
@@ -91,7 +96,7 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.in_value = r.begun = r.method_unknown = r.protocol_seen = False
     r.head_done = False
     r.chunked = r.keep_alive = r.http_1_0 = False
-    r.index_tried = r.trailing_slash = False
+    r.index_tried = r.trailing_slash = r.proxied = False
 
 
 cdef inline bint request_refuse(Request* r, uint16_t status) noexcept nogil:
@@ -105,6 +110,18 @@ cdef inline bint field_named(
     const Request* r, const char* lower, size_t n
 ) noexcept nogil:
     return r.name_n == n and memcmp(r.name, lower, n) == 0
+
+
+cdef inline uint8_t field_lookup_proxied(const Request* r) noexcept nogil:
+    """What a trusted proxy says of whom it serves."""
+    if r.limits.reads_forwarded:
+        if field_named(r, b"forwarded", 9):
+            return FIELD_FORWARDED
+        if field_named(r, b"x-forwarded-for", 15):
+            return FIELD_X_FORWARDED_FOR
+    if r.limits.header_n and field_named(r, r.limits.header, r.limits.header_n):
+        return FIELD_CLIENT_ID
+    return FIELD_OTHER
 
 
 cdef inline uint8_t field_lookup(const Request* r) noexcept nogil:
@@ -136,14 +153,15 @@ cdef inline uint8_t field_lookup(const Request* r) noexcept nogil:
             return FIELD_TRANSFER_ENCODING
     if n == 19 and field_named(r, b"if-unmodified-since", 19):
         return FIELD_IF_UNMODIFIED_SINCE
-    return FIELD_OTHER
+    return field_lookup_proxied(r) if r.proxied else FIELD_OTHER
 
 
 cdef inline bint field_is_list(uint8_t field) noexcept nogil:
     """Fields whose several lines mean one list (RFC 9110 section 5.3)."""
     return (
         field == FIELD_IF_MATCH or field == FIELD_IF_NONE_MATCH
-        or field == FIELD_CONNECTION or field == FIELD_ACCEPT_ENCODING)
+        or field == FIELD_CONNECTION or field == FIELD_ACCEPT_ENCODING
+        or field == FIELD_FORWARDED or field == FIELD_X_FORWARDED_FOR)
 
 
 cdef inline bint request_keep(Request* r, const char* s, size_t n) noexcept nogil:

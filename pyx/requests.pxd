@@ -6,9 +6,7 @@ rest of a head, wait for a file, answer, or go on with the transfer.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
-from c_crypto cimport SHA256
 from c_llhttp cimport HTTP_GET, HTTP_HEAD, HTTP_OPTIONS
-from clients cimport clients_by_token
 from closing cimport conn_close, conn_forget_input, conn_receive, conn_release
 from conn cimport (
     CONN_CLOSING, CONN_OPEN, DEADLINE_HEADER, DEADLINE_IDLE, Conn, conn_busy,
@@ -24,15 +22,14 @@ from http1 cimport (
     HTTP1_COMPLETE, HTTP1_MORE, Http1Result, http1_expect, http1_feed,
     http1_method_is_known,
 )
-from keymap cimport KEYMAP_NO_ROW
+from identify cimport conn_client, conn_refresh, identify
 from limits cimport TARGET_BYTES_MAX
 from negotiate cimport (
     negotiate, negotiate_again, negotiation_failed, resolve_request,
 )
-from request cimport FIELD_AUTHORIZATION, Request, request_field
+from request cimport Request
 from respond cimport respond_file, respond_redirect, respond_status
 from target cimport Target, target_decode
-from text cimport Text
 from transfer cimport TRANSFER_READY
 from transmit cimport transmit_more
 
@@ -42,35 +39,6 @@ from libc.string cimport memcpy
 
 cdef enum:
     INDEX_NAME_BYTES = 10   # "index.html"
-    BEARER_BYTES = 7        # "Bearer "
-    DIGEST_BYTES = 32
-
-
-cdef inline bint starts_bearer(Text t) noexcept nogil:
-    """The scheme is case-insensitive (RFC 9110 section 11.1)."""
-    cdef const char* lower = b"bearer "
-    cdef int i
-    if t.at == NULL or t.n <= BEARER_BYTES:
-        return False
-    for i in range(BEARER_BYTES):
-        if (t.at[i] | 32) != lower[i]:
-            return False
-    return True
-
-
-cdef inline uint32_t identify(Engine* e, const Conn* c) noexcept nogil:
-    """The client table's row: by a configured bearer token, else by the address."""
-    cdef Text t = request_field(c.request, FIELD_AUTHORIZATION)
-    cdef uint8_t digest[DIGEST_BYTES]
-    cdef uint32_t row
-    if not starts_bearer(t):
-        return c.client
-    while t.n > BEARER_BYTES and t.at[BEARER_BYTES] == 32:
-        t.at += 1
-        t.n -= 1
-    SHA256(<const unsigned char*>t.at + BEARER_BYTES, t.n - BEARER_BYTES, digest)
-    row = clients_by_token(e.clients, digest)
-    return c.client if row == KEYMAP_NO_ROW else row
 
 
 cdef inline uint16_t decode_path(Engine* e, Request* r) noexcept nogil:
@@ -188,7 +156,7 @@ cdef inline void serve_request(Engine* e, Conn* c) noexcept nogil:
     cdef Request* r = c.request
     cdef uint16_t status
     if c.refusing:
-        respond_status(e, c, 503, c.client, True)
+        respond_status(e, c, 503, conn_client(e, c), True)
     elif not http1_method_is_known(r.method):
         respond_status(e, c, 501, identify(e, c), False)
     elif r.method == HTTP_OPTIONS:
@@ -211,7 +179,9 @@ cdef inline size_t conn_feed(
     cdef size_t used
     cdef Http1Result result
     if c.request == NULL:
+        conn_refresh(e, c)
         c.request = engine_new_request(e)
+        c.request.proxied = c.proxied
         http1_expect(&c.http, c.request)
     result = http1_feed(&c.http, data, n, &used)
     if result == HTTP1_COMPLETE:
@@ -219,7 +189,7 @@ cdef inline size_t conn_feed(
         serve_request(e, c)
     elif result != HTTP1_MORE:
         e.counters.parse_errors += 1
-        respond_status(e, c, c.request.status, c.client, True)
+        respond_status(e, c, c.request.status, conn_client(e, c), True)
     elif not c.request.begun:
         engine_drop_request(e, c)  # blank lines between requests
     elif c.deadline == DEADLINE_IDLE:

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport strlen
 
 from c_assert cimport ENGINE_ASSERT
-from c_atomic cimport atomic_add_i32, atomic_add_i64
+from c_atomic cimport atomic_add_i64
 from c_file cimport RWF_NOWAIT, preadv2
 from c_llhttp cimport HTTP_HEAD
 from c_socket cimport iovec
@@ -19,6 +19,7 @@ from filecache cimport File, file_ref
 from heads cimport (
     ALLOWED_METHODS, head_begin, head_connection, head_end, head_length, status_reason,
 )
+from holders cimport holders_transfers
 from image cimport image_dated
 from keymap cimport hash_bytes
 from limiter cimport limiter_explain
@@ -49,6 +50,7 @@ cdef inline bint response_closes(Engine* e, const Conn* c) noexcept nogil:
 cdef inline Transfer* response_new(
     Engine* e, Conn* c, uint32_t client, bint close
 ) noexcept nogil:
+    """``client`` is held for it."""
     cdef Transfer* t = engine_new_transfer(e)
     cdef Client* row = clients_at(e.clients, client)
     t.conn = c
@@ -56,7 +58,7 @@ cdef inline Transfer* response_new(
     t.close_after = close
     t.started_ns = c.request.started_ns if c.request.started_ns else e.now_ns
     client_use(row, e.now_ns)
-    if atomic_add_i32(&row.transfers, 1) == 0:
+    if holders_transfers(&row.holders) == 1:
         row.waits_for = LIMITER_NONE
     atomic_add_i64(&row.requests_total, 1)
     return t

@@ -9,6 +9,7 @@ from conn cimport (
 from draining cimport drain_expire
 from engine cimport Engine, conn_set_deadline
 from gate cimport gate_timer
+from identify cimport conn_client
 from lingering cimport linger_look
 from respond cimport respond_status
 from slab cimport slab_at
@@ -29,7 +30,7 @@ cdef inline void timeout_header(Engine* e, Conn* c) noexcept nogil:
         return
     e.counters.timeouts_header += 1
     if c.request != NULL and c.request.begun:
-        respond_status(e, c, 408, c.client, True)
+        respond_status(e, c, 408, conn_client(e, c), True)
     else:
         conn_close(e, c)
 

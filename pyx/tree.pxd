@@ -32,6 +32,7 @@ from clients cimport (
     CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_CLIENT, LIMITER_GROUP,
     LIMITER_SERVER, Client, Clients, clients_at, clients_cap_bps,
 )
+from holders cimport holders_transfers
 from limits cimport RETIMES_MAX
 from mapping cimport mapping_free, mapping_new
 from waterfill cimport Share, waterfill
@@ -128,11 +129,13 @@ cdef inline void tree_add(
     cdef Member* m = &t.members[t.members_n]
     cdef int64_t total = atomic_load_i64(&c.bytes_total)
     cdef bint parked = atomic_load_i32(&c.parked) > 0
+    cdef uint32_t parent = c.parent
     m.row = row
     member_limits(m, c, clients_cap_bps(clients, row))
-    m.used = <double>(total - c.passed_bytes) / seconds
+    # Less than before: the row has been given to another client.
+    m.used = <double>max(total - c.passed_bytes, 0) / seconds
     c.passed_bytes = total
-    m.backlogged = parked or (short_of and atomic_load_i32(&c.transfers) > 0)
+    m.backlogged = parked or (short_of and holders_transfers(&c.holders) > 0)
     m.want = m.own if m.backlogged else min(m.used, m.own)
     m.want_more = m.ceil if m.backlogged else m.want
     m.least = min(<double>c.allowed.min_bps, m.want)
@@ -142,8 +145,8 @@ cdef inline void tree_add(
     if parked:  # who waits longer than a pass is not forgotten
         activity_mark(&clients.short_of, row)
     t.members_n += 1
-    m.next = t.children[c.parent]
-    t.children[c.parent] = t.members_n
+    m.next = t.children[parent]
+    t.children[parent] = t.members_n
 
 
 cdef inline void tree_look(Tree* t, Clients* clients) noexcept nogil:

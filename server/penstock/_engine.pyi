@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
 from penstock.allowances import Allowance, Cap, ClientEntry, GroupEntry, Source
+from penstock.identity_rules import IdentityRules
 from penstock.usage import Sent
 
 UNLIMITED: int  # 0, the rate that means "no limit"
 MAX_RATE_BPS: int  # the largest accepted rate, bytes per second
 MAX_CLIENT_ID_BYTES: int  # longest client id, UTF-8 bytes
+MAX_HEADER_NAME_BYTES: int  # longest name of the field that names clients
 MAX_GROUPS: int
 TRANSFERS_SHOWN_MAX: int
 FIRST_BYTE_BOUNDS_NS: tuple[int, ...]  # upper bounds of the first-byte histogram
@@ -91,6 +93,7 @@ class ClientTable:
     rows_used: int
     version: int  # grows by one with every change
     overflow_total: int  # clients that found the table full
+    recycled_total: int  # rows that were given to another client
 
     def set_rate(self, client_id: str, rate_bps: int) -> int:
         """Set one client's limit (source "api"), live; returns the new version.
@@ -135,8 +138,12 @@ class ClientTable:
         groups: Sequence[GroupEntry] = (),
         clients: Sequence[ClientEntry] = (),
         default_group: str | None = None,
+        identity: IdentityRules | None = None,
     ) -> int:
         """Apply a whole configuration; returns the new version.
+
+        ``identity`` says how clients are told apart (default: by token and address);
+        the clients and groups of its networks are among those that are listed.
 
         Tokens that are no longer listed stop identifying their client. A client or
         group that was set by "file" before and is not listed returns to the default or
@@ -144,7 +151,7 @@ class ClientTable:
 
         Raises:
             ValueError: a number, a name or a digest is unusable (nothing changes).
-            OverflowError: more clients than rows, more groups than MAX_GROUPS
+            OverflowError: more clients than free rows, more groups than MAX_GROUPS
                 (nothing changes).
         """
 
@@ -269,6 +276,7 @@ class EngineStatistics(TypedDict):
     responses_total: dict[int, int]  # by status code
     encoded_total: dict[str, int]  # responses made from a sidecar, by encoding
     parse_errors_total: int
+    forwarded_ignored_total: int  # requests of proxies that named no usable source
     transfers: int
     transfers_parked: int
     bytes_sent_total: int

@@ -197,6 +197,7 @@ class Control:
                 total=Allowance(rate_bps=tree.total_rate_bps),
                 groups=[GroupEntry(name, tree.group(name)) for name in tree.groups],
                 clients=_entries(settings, file_tree, tree),
+                identity=settings.identity_rules(),
             )
         except (ValueError, OverflowError) as error:
             raise PenstockError(str(error)) from None

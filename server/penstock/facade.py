@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.allowances import Allowance, Cap, ClientEntry, GroupEntry, Source
+from penstock.identity_rules import IdentityRules
 from penstock.limiter import HeldRow
 from penstock.usage import Usage
 
@@ -37,6 +38,8 @@ class Clients(Protocol):
     def rows_used(self) -> int: ...
     @property
     def overflow_total(self) -> int: ...
+    @property
+    def recycled_total(self) -> int: ...
     def set_client(
         self, client_id: str, allowed: Allowance, group: str | None, source: Source
     ) -> int: ...
@@ -50,6 +53,7 @@ class Clients(Protocol):
         groups: Sequence[GroupEntry] = (),
         clients: Sequence[ClientEntry] = (),
         default_group: str | None = None,
+        identity: IdentityRules | None = None,
     ) -> int: ...
     def set_cap(self, client_id: str, cap_bps: int, by: Cap | None = None) -> None: ...
     def set_group_cap(self, name: str, cap_bps: int, by: Cap | None = None) -> None: ...

@@ -1,7 +1,7 @@
 """``[identity]``: how the server tells clients apart."""
 
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -14,14 +14,14 @@ from pydantic import (
 )
 
 from penstock.fieldtypes import Networks, listed
+from penstock.identity_rules import (
+    HEADER_NAME_BYTES_MAX,
+    METHODS,
+    Forwarded,
+    Method,
+)
 from penstock.networks import Network, listed_twice
 
-# How somebody is found; the engine's words, too.
-Method = Literal["token", "header", "network", "address"]
-METHODS: tuple[Method, ...] = get_args(Method)
-# Which field says whom a trusted proxy serves.
-Forwarded = Literal["auto", "forwarded", "x-forwarded-for", "none"]
-FIELD_NAME_BYTES_MAX = 63  # the engine's own bound; a test holds them together
 NETWORKS_MAX = 65536
 CLIENT_PREFIX_V6 = 64  # an IPv6 client is such a network
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
@@ -37,9 +37,9 @@ _TAKEN = frozenset(
 def _field_name(value: object) -> str:
     if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value):
         raise ValueError(f"{value!r} is not the name of a field, like 'X-Client-ID'")
-    if len(value) > FIELD_NAME_BYTES_MAX:
+    if len(value) > HEADER_NAME_BYTES_MAX:
         raise ValueError(
-            f"the name of a field has at most {FIELD_NAME_BYTES_MAX} bytes"
+            f"the name of a field has at most {HEADER_NAME_BYTES_MAX} bytes"
         )
     if value.lower() in _TAKEN:
         raise ValueError(f"{value} means something else already")

@@ -64,6 +64,11 @@ class ControlCollector(Collector):
             "Clients that found the client table full",
             value=clients.overflow_total,
         )
+        yield CounterMetricFamily(
+            "penstock_client_rows_recycled_total",
+            "Rows that an idle client lost to a new one, because the table was full",
+            value=clients.recycled_total,
+        )
         reloads = CounterMetricFamily(
             "penstock_config_reloads_total", "Reloads by result", labels=["result"]
         )

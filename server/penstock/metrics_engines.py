@@ -33,6 +33,7 @@ ENGINE_METRICS = {
     "requests_reused_total": "Requests on a connection that had one before",
     "requests_in_progress": "Requests whose response has not ended",
     "parse_errors_total": "Requests that were not HTTP/1",
+    "forwarded_ignored_total": "Requests of trusted proxies with no usable source",
     "transfers": "Transfers that exist now",
     "transfers_parked": "Transfers that wait for tokens now",
     "bytes_sent_total": "Bytes handed to client sockets",

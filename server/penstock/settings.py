@@ -35,6 +35,7 @@ from penstock.fieldtypes import (
     between,
 )
 from penstock.identity import GroupNetworks, Identity
+from penstock.identity_rules import IdentityRules
 from penstock.limits import Limits
 from penstock.networks import wide
 from penstock.quotas import Quotas
@@ -249,9 +250,16 @@ class Settings(Section):
             clients={i: spec for i, spec in specs.items() if spec != NOTHING},
         )
 
-    def client_networks(self) -> list[tuple[bytes, int, str]]:
-        """Of each network that is one client: 16 bytes, prefix of 128, its id."""
-        return [(*wide(n), i) for i, c in self.clients.items() for n in c.networks]
+    def identity_rules(self) -> IdentityRules:
+        """What ``ClientTable.configure`` takes."""
+        return IdentityRules(
+            methods=self.identity.methods(),
+            forwarded=self.identity.forwarded,
+            header=self.identity.header or "",
+            proxies=[wide(network) for network in self.identity.trusted_proxies],
+            clients=[(wide(n), i) for i, c in self.clients.items() for n in c.networks],
+            groups=[(wide(n), i) for i, g in self.groups.items() for n in g.networks],
+        )
 
     def public(self) -> dict[str, Any]:
         """Every setting as the file would spell it; digests of tokens are counted."""

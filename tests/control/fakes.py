@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from penstock.allowances import Allowance, ClientEntry, GroupEntry
 from penstock.clientids import canonical_client_id
 from penstock.control import Control
+from penstock.identity_rules import IdentityRules
 from penstock.rates import MAX_RATE_BPS
 from tests.control.fakecaps import FakeCaps
 
@@ -93,6 +94,8 @@ class FakeClients(FakeCaps):
         self.row_limit = row_limit
         self.version = 1
         self.overflow_total = 0
+        self.recycled_total = 0
+        self.told_apart: list[IdentityRules | None] = []
         self.rows: dict[str, FakeRow] = {}
         self.group_rows: dict[str, FakeGroupRow] = {}
         self.configured: list[dict[str, Any]] = []
@@ -139,6 +142,7 @@ class FakeClients(FakeCaps):
         groups: Sequence[GroupEntry] = (),
         clients: Sequence[ClientEntry] = (),
         default_group: str | None = None,
+        identity: IdentityRules | None = None,
     ) -> int:
         for allowed in (default, total, *(group.allowed for group in groups)):
             check_allowance(allowed)
@@ -154,6 +158,7 @@ class FakeClients(FakeCaps):
             }
         )
         self._put_groups(groups)
+        self.told_apart.append(identity)
         for client_id, row in list(self.rows.items()):
             if row.source != "api":
                 self._put(client_id, default, default_group, "default")
@@ -307,9 +312,9 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
     """``EngineStatistics`` of an engine that has done nothing yet."""
     zero = """connections connections_accepted_total connections_refused_total
         accept_errors_total requests_total requests_reused_total requests_in_progress
-        parse_errors_total transfers transfers_parked bytes_sent_total
-        bytes_spliced_total zerocopy_sends_total reads_cold_total reads_ahead_total
-        grants_total grants_early_total parks_total first_byte_sum_ns
+        parse_errors_total forwarded_ignored_total transfers transfers_parked
+        bytes_sent_total bytes_spliced_total zerocopy_sends_total reads_cold_total
+        reads_ahead_total grants_total grants_early_total parks_total first_byte_sum_ns
         timeouts_idle_total timeouts_header_total timeouts_write_total pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
         cache_bytes cache_hits_total cache_misses_total cache_evictions_total

@@ -40,9 +40,11 @@ def test_the_section_is_read(tmp_path: Path) -> None:
         "192.0.2.1/32",
         "2001:db8::/32",
     ]
-    assert settings.client_networks() == [
-        (bytes(10) + b"\xff\xff" + bytes([198, 51, 100, 0]), 120, "office")
-    ]
+    office = bytes(10) + b"\xff\xff" + bytes([198, 51, 100, 0])
+    rules = settings.identity_rules()
+    assert rules.clients == [((office, 120), "office")]
+    assert rules.header == "X-Client-ID"
+    assert len(rules.proxies) == 3
     shown = settings.public()
     assert shown["identity"] == {
         "order": ["header", "token"],

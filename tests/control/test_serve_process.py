@@ -20,6 +20,7 @@ from penstock import admin_models, limits, rates
 from penstock.clientids import MAX_CLIENT_ID_BYTES
 from penstock.control import Control
 from penstock.errors import PenstockError
+from penstock.identity_rules import HEADER_NAME_BYTES_MAX
 from penstock.loading import Source
 from penstock.tree import NOTHING
 
@@ -250,6 +251,7 @@ def test_a_cpu_that_is_not_there_is_one_line(root: Path) -> None:
 def test_settings_and_engine_have_the_same_bounds() -> None:
     assert rates.MAX_RATE_BPS == engine.MAX_RATE_BPS
     assert MAX_CLIENT_ID_BYTES == engine.MAX_CLIENT_ID_BYTES
+    assert HEADER_NAME_BYTES_MAX == engine.MAX_HEADER_NAME_BYTES
 
 
 def test_the_admin_api_knows_everything_that_the_engine_says_of_limits() -> None:

@@ -12,7 +12,7 @@ import pytest
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 CODE = {".py", ".pyi", ".pyx", ".pxd", ".pxi"}
-_CYTHON_HEAD = re.compile(r"^(?P<indent> *)(?:cdef|cpdef|def) .*\(")
+_CYTHON_HEAD = re.compile(r"^(?P<indent> *)(?:cdef|cpdef|def) (?!class ).*\(")
 # Paths of one person's machine, and package indexes, which are everybody's own choice.
 _LOCAL = re.compile(
     r"(?<![\w.])/(?:home|root|work)/\w|/tmp/\w|pypi\.org|pythonhosted\.org|npmjs\.org"
