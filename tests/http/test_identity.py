@@ -295,7 +295,8 @@ def test_a_table_whose_rows_are_all_in_use_shares_one_row(
 ) -> None:
     server = serve("[limits]\nmax_clients = 2\n")
     with Peer(server, "127.0.0.11") as first, Peer(server, "127.0.0.12") as second:
-        send(first), send(second)
+        send(first)
+        send(second)
         ask(server, "127.0.0.13")
         ask(server, "127.0.0.14")
         assert requests(server) == {
@@ -306,3 +307,48 @@ def test_a_table_whose_rows_are_all_in_use_shares_one_row(
     server.wait("the end", lambda: server.total("connections") == 0)
     ask(server, "127.0.0.13")
     assert requests(server)["127.0.0.13"] == 1
+
+
+def groups(server: Server) -> dict[str, str | None]:
+    rows: list[dict[str, Any]] = server.ask("/clients?limit=1000")["clients"]
+    return {row["client_id"]: row["group"] for row in rows}
+
+
+def test_clients_from_a_groups_network_belong_to_it(
+    serve: Callable[[str], Server], tmp_path: Path
+) -> None:
+    office = '[groups.office]\nnetworks = ["127.0.0.32/27", "192.0.2.0/24"]\n'
+    lab = '[groups.lab]\nrate = "1MB/s"\nnetworks = ["127.0.0.40/29"]\n'
+    server = serve(f"[identity]\n{TRUST}{office}{lab}")
+    for source in ("127.0.0.33", "127.0.0.41", STRANGER):
+        ask(server, source)
+    ask(server, PROXY, "X-Forwarded-For: 192.0.2.1")
+    expected = {
+        "127.0.0.33": "office",
+        "127.0.0.41": "lab",
+        STRANGER: None,
+        "192.0.2.1": "office",
+        PROXY: None,
+    }
+    assert groups(server) == expected
+    done = lambda: groups(server)["127.0.0.41"] == "office"  # noqa: E731
+    reload(server, tmp_path / "penstock.toml", office, done)
+    assert groups(server) == {**expected, "127.0.0.41": "office"}
+    ask(server, "127.0.0.42")
+    assert groups(server)["127.0.0.42"] == "office"
+
+
+def test_rows_are_let_go_when_connections_end(
+    serve: Callable[[str], Server],
+) -> None:
+    server = serve(f"[identity]\n{TRUST}{HEADER}")
+    for n in range(20):
+        ask(server, PROXY, f"X-Client-ID: c{n}", f"X-Forwarded-For: 192.0.2.{n}")
+        ask(server, PROXY, f"X-Forwarded-For: 192.0.2.{n}")
+
+    def held() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = server.ask("/clients?limit=1000")["clients"]
+        return [row for row in rows if row["connections"] or row["transfers"]]
+
+    server.wait("nothing held", lambda: not held())
+    assert len(requests(server)) == 40

@@ -96,10 +96,13 @@ def test_a_held_row_is_a_transfer_until_it_is_released_or_dropped(
 def test_who_can_be_no_client_is_not_held(table: ClientTable) -> None:
     with pytest.raises(ValueError, match="client_id"):
         table.hold("")
-    for i in range(200):
-        table.hold(f"c{i}").release()
+    held = [table.hold(f"c{i}") for i in range(200)]
     with pytest.raises(OverflowError, match="full"):
         table.hold("one too many")
+    held[7].release()
+    table.hold("one in its place").release()
+    assert table.find("c7") is None
+    assert table.recycled_total == 1
 
 
 def test_a_cap_of_the_default_class_binds_those_who_have_no_limit_of_their_own(
