@@ -11,7 +11,7 @@ from penstock import _testing
 SECOND = 10**9
 START = SECOND
 RATE = 100_000
-QUANTUM = 16_666  # a sixth of it (bucket_quantum)
+QUANTUM = _testing.quantum(RATE)
 EXACT_ROWS_MAX = _testing.RECYCLE["rows_max"]
 
 
