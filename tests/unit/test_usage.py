@@ -65,7 +65,7 @@ def test_a_held_row_takes_and_gives_back_its_clients_tokens(
 ) -> None:
     table.set_rate("a", MB)
     row = table.hold("a")
-    assert row.quantum_bytes() == MB // 40
+    assert row.quantum_bytes() == MB // 20
     assert row.take(500_000) == 0
     assert 0 < row.take(1) <= 500_000_000
     row.refund(500_000)
