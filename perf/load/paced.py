@@ -29,10 +29,10 @@ TICK_NS = 10_000_000
 SLOT_NS = 100_000_000
 DOWNLOADS_MAX = 1 << 16
 """The addresses of one /16; penstock remembers no more clients either."""
-READERS_PER_TICK = 400
-"""Of readers with a rate of their own: more take turns, each every tenth tick or
-sooner, so that ten thousand do not need more than a part of a core."""
-_TURNS_MAX = 10
+READ_BYTES_LEAST = 16_384
+READS_PER_SECOND_MIN, READS_PER_SECOND_MAX = 4, 40
+"""Of a reader with a rate of its own, who reads as often as a limited one is sent
+something; it would be no fair comparison if one of them had more to do."""
 _READ_BYTES = 1 << 20
 _CONNECT_SECONDS = 5.0
 _GRACE_SECONDS = 60.0
@@ -174,7 +174,7 @@ class SlowDownloads(Downloads):
         super().__init__(order)
         self._taken: dict[int, int] = {}
         self._begun_ns: dict[int, int] = {}
-        self._turns = min(_TURNS_MAX, -(-order.downloads // READERS_PER_TICK))
+        self._turns = turns(order.read_bps, order.tick_ns)
         self._turn = 0
 
     def begin(self, number: int) -> None:
@@ -197,6 +197,13 @@ class SlowDownloads(Downloads):
                 continue
             self._taken[number] += count
             self._count(number, count, slot)
+
+
+def turns(read_bps: int, tick_ns: int) -> int:
+    """In every how many ticks a reader of that rate reads once."""
+    wanted = read_bps // READ_BYTES_LEAST
+    reads = max(READS_PER_SECOND_MIN, min(READS_PER_SECOND_MAX, wanted))
+    return max(1, round(10**9 / (reads * tick_ns)))
 
 
 def download(order: PacedOrder) -> PacedRun:

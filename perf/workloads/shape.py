@@ -45,7 +45,8 @@ METRICS = (
     Metric("cpu_ms_per_gb", "CPU per GB", "ms", 1, ratio=True, better="lower"),
     Metric("over_unshaped", "over unshaped", "×", 2),
     Metric("over_full_speed", "over full speed", "×", 2),
-    Metric("both_ms_per_gb", "CPU of both ends per GB", "ms", 1),
+    Metric("both_ms_per_gb", "CPU of both ends per GB", "ms", 1, better="lower"),
+    Metric("both_over_unshaped", "both ends over unshaped", "×", 2),
     Metric("server_core_share", "its core", "", 2),
     *shaped.METRICS,
 )
@@ -260,23 +261,25 @@ def timelines(slots: Sequence[Sequence[int]], case: Case) -> list[Timeline]:
 
 def beside_unshaped(samples: Sequence[Sample]) -> list[Sample]:
     """Each sample with its CPU per GB over that of the same server without a limit."""
-    costs = {
-        (sample.server, sample.case, sample.round): sample.values["cpu_ms_per_gb"]
-        for sample in samples
-    }
+    values = {(s.server, s.case, s.round): s.values for s in samples}
     found = []
     for sample in samples:
-        base = BASES.get(sample.server, "")
-        extra: Mapping[str, float] = {
-            key: sample.values["cpu_ms_per_gb"] / cost
-            for key, suffix in (
-                ("over_unshaped", SUFFIXES["paced"]),
-                ("over_full_speed", SUFFIXES["full"]),
-            )
-            if (cost := costs.get((f"{base}-{suffix}", sample.case, sample.round)))
-        }
+        extra = {}
+        for key, of, suffix in RATIOS:
+            base = f"{BASES.get(sample.server)}-{suffix}"
+            other = values.get((base, sample.case, sample.round))
+            if other is not None:
+                extra[key] = sample.values[of] / other[of]
         found.append(replace(sample, values={**sample.values, **extra}))
     return found
+
+
+RATIOS = (
+    ("over_unshaped", "cpu_ms_per_gb", SUFFIXES["paced"]),
+    ("over_full_speed", "cpu_ms_per_gb", SUFFIXES["full"]),
+    ("both_over_unshaped", "both_ms_per_gb", SUFFIXES["paced"]),
+)
+"""What is related to which baseline."""
 
 
 BASES = {"penstock": "penstock"} | dict.fromkeys(

@@ -120,7 +120,8 @@ def test_downloads_that_cannot_begin_in_time_are_an_error(tmp_path: Path) -> Non
 
 
 def cost(server: str, value: float) -> Sample:
-    return Sample(server, "case", 0, {"cpu_ms_per_gb": value})
+    values = {"cpu_ms_per_gb": value, "both_ms_per_gb": value + 10}
+    return Sample(server, "case", 0, values)
 
 
 def test_cpu_is_told_over_that_of_the_same_server_without_a_limit() -> None:
@@ -134,6 +135,7 @@ def test_cpu_is_told_over_that_of_the_same_server_without_a_limit() -> None:
     found = {s.server: s.values for s in shape.beside_unshaped(samples)}
     assert found["penstock"]["over_unshaped"] == pytest.approx(1.5)
     assert found["penstock"]["over_full_speed"] == pytest.approx(2.0)
+    assert found["penstock"]["both_over_unshaped"] == pytest.approx(40 / 30)
     assert found["nginx-htb"]["over_unshaped"] == pytest.approx(5.0)
     assert "over_full_speed" not in found["nginx-htb"]
     assert "over_unshaped" not in found["penstock-unshaped"]
@@ -154,3 +156,11 @@ def test_a_thread_that_sleeps_is_counted_each_time() -> None:
     for _ in range(20):
         time.sleep(0.001)
     assert sleeps(os.getpid()) - before >= 20
+
+
+def test_a_slow_reader_reads_as_often_as_a_limited_one_is_sent_something() -> None:
+    tick_ns = 10_000_000
+    assert paced.turns(10 * corpus.KIB, tick_ns) == 25
+    assert paced.turns(100 * corpus.KIB, tick_ns) == 17
+    assert paced.turns(2**30, tick_ns) in (2, 3)
+    assert paced.turns(2**30, 2**40) == 1
