@@ -70,17 +70,24 @@ class CpuMeter:
         return time.monotonic_ns() - self._start_wall_ns
 
 
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
 @dataclass(frozen=True, slots=True)
 class CoreTimes:
-    """One core's line of /proc/stat, in ticks."""
+    """How long one core was idle until a moment."""
 
-    idle: int
-    total: int
+    idle: int  # in ticks
+    at_ns: int  # CLOCK_MONOTONIC
 
     def idle_share_until(self, later: "CoreTimes") -> float:
-        """Share of the time between the two readings that the core was idle."""
-        ticks = later.total - self.total
-        return (later.idle - self.idle) / ticks if ticks > 0 else 1.0
+        """Share of the time between the two readings that the core was idle.
+
+        Of the clock's time, not of all ticks: a kernel without ticks in idle measures
+        idle time exactly and samples the rest, and misses work that timers begin.
+        """
+        ticks = (later.at_ns - self.at_ns) * TICKS_PER_SECOND / 1e9
+        return min(1.0, (later.idle - self.idle) / ticks) if ticks >= 1 else 1.0
 
 
 def core_times(cpu: int, stat: str | None = None) -> CoreTimes:
@@ -89,12 +96,12 @@ def core_times(cpu: int, stat: str | None = None) -> CoreTimes:
     Raises:
         PerfError: there is no such core.
     """
+    now_ns = time.monotonic_ns()
     text = Path("/proc/stat").read_text() if stat is None else stat
     for line in text.splitlines():
         name, *fields = line.split()
         if name == f"cpu{cpu}":
-            ticks = [int(value) for value in fields[:8]]
-            return CoreTimes(idle=ticks[3] + ticks[4], total=sum(ticks))
+            return CoreTimes(int(fields[3]) + int(fields[4]), now_ns)
     raise PerfError(f"this machine has no cpu {cpu}")
 
 

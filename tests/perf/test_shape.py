@@ -37,13 +37,15 @@ def test_what_is_no_count_times_rate_is_refused(text: str) -> None:
 def test_a_case_is_judged_by_error_and_by_the_jitter_of_its_own_slots() -> None:
     few, many, *_ = shape.BOUNDS
     good = {"error_percent": 0.5, "jitter_percent": 12.0, "jitter_1s_percent": 5.0}
-    assert shape.judge(few, good)
-    assert shape.judge(many, good)
-    assert not shape.judge(few, good | {"jitter_percent": 12.1})
-    assert shape.judge(many, good | {"jitter_percent": 12.1})
-    assert not shape.judge(many, good | {"jitter_1s_percent": 5.1})
-    assert not shape.judge(few, good | {"error_percent": 0.51})
-    assert shape.judge(replace(few, downloads=1), good) is None
+    assert shape.judge(few, good) == shape.judge(many, good) == []
+    assert shape.judge(few, good | {"jitter_percent": 12.1}) == [
+        "jitter 100 ms 12.10 %, bound 12"
+    ]
+    assert shape.judge(many, good | {"jitter_percent": 12.1}) == []
+    assert shape.judge(many, good | {"jitter_1s_percent": 5.1})
+    assert shape.judge(few, good | {"error_percent": 0.51})
+    assert shape.judge(few, good | {"both_over_unshaped": 1.11})
+    assert shape.judge(replace(few, downloads=1), good | {"error_percent": 9.0}) == []
 
 
 def turn(usage: Usage, cpu_ns: int, late_ns: int) -> shaped.Shaped:

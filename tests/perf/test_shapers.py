@@ -156,6 +156,8 @@ def test_htb_gets_pieces_as_even_as_quanta(tmp_path: Path) -> None:
     assert piece(10 * corpus.KIB) == 2 * PACKET_BYTES
     assert piece(corpus.MIB) == corpus.MIB // 40
     assert piece(None) == piece(2**30) == 65_536
+    client = Client("a", None, 10 * corpus.KIB)
+    assert offload_bytes(Setup(tmp_path, [0], clients=[client])) == 2 * PACKET_BYTES
 
 
 def test_every_shaper_is_known_by_its_own_name() -> None:
