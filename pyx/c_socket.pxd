@@ -36,6 +36,8 @@ cdef extern from "<sys/socket.h>" nogil:
         AF_INET
         AF_INET6
         SHUT_WR
+        SOL_SOCKET
+        SO_MAX_PACING_RATE
         SHUT_RDWR
         MSG_DONTWAIT
         MSG_MORE

@@ -107,6 +107,7 @@ cdef struct Clients:
     uint32_t hand            # which row was looked at last for that
     uint32_t default_group   # row
     uint32_t explains        # whether responses say what limits them
+    uint32_t paces           # whether the kernel is told to spread quanta out
     uint32_t capacity
     uint32_t used            # rows, the standing ones included
 
@@ -122,7 +123,7 @@ cdef inline int clients_init(
     t.overflow_total = t.recycled_total = 0
     t.hand = 0
     t.identity = NULL
-    t.explains = False
+    t.explains = t.paces = False
     t.default_group = CLIENT_SERVER
     t.default_cap_bps = 0
     t.default_cap_by = LIMITER_NONE

@@ -71,6 +71,7 @@ cdef struct Conn:
     uint8_t peer_closed    # the peer's FIN was seen
     uint8_t refusing       # came when all slots were taken: 503
     uint8_t counted        # in its client's connections
+    uint8_t pace_step      # of the pace that the kernel was told (pace.pxd); 0: none
     uint8_t unsent_shift   # log2 of the bound on unsent bytes (unsent.pxd); 0: none
     uint8_t has_address    # the peer's, which follows
     uint8_t proxied        # and it is a trusted proxy's

@@ -249,5 +249,8 @@ cdef class ClientTable(RowTable):
         return SharePass(
             self.tree.members_n, self.tree.backlogged_n, self.tree.raised_n)
 
+    def set_pace(self, pace):
+        self.table.paces = bool(pace)
+
     def set_explain(self, explain):
         self.table.explains = bool(explain)

@@ -25,7 +25,7 @@ from engine cimport (
 )
 from finish cimport conn_response_done
 from gate cimport gate_pass
-from grant cimport grant_client, grant_rate, grant_return, grant_settle, grant_trim
+from grant cimport grant_client, grant_return, grant_settle, grant_trim
 from limits cimport INLINE_MOVE_BYTES, LINGER_BYTES_MAX
 from message cimport Span
 from move cimport Moved, move_copy, move_drain, move_sendfile, move_splice
@@ -37,13 +37,13 @@ from pipes cimport (
 )
 from ring cimport ring_counted_sqe
 from sockmode cimport sockmode_cork
+from socketlimit cimport socketlimit_follow, socketlimit_lift
 from strategy cimport STRATEGY_COPY, STRATEGY_SENDFILE, strategy_of_piece
 from transfer cimport (
     TRANSFER_FILLING, TRANSFER_POLLING, TRANSFER_QUEUED, TRANSFER_READY,
     TRANSFER_SENDING, Transfer, transfer_advance, transfer_gather,
     transfer_is_brief_end, transfer_left, transfer_span,
 )
-from unsent cimport unsent_bound
 from zerocopy cimport (
     ZeroCopy, zerocopy_begin, zerocopy_end, zerocopy_is_refused, zerocopy_userdata,
     zerocopy_wanted,
@@ -93,8 +93,7 @@ cdef inline void transmit_poll(Engine* e, Conn* c, Transfer* t) noexcept nogil:
     cdef io_uring_sqe* sqe
     grant_return(e, t)
     transmit_waits(e, t, LIMITER_PEER)
-    if c.unsent_shift:  # it may have been limited before, and is not any more
-        unsent_bound(c, grant_rate(e, t))
+    socketlimit_lift(e, c, t)
     sqe = transmit_sqe(e, c, t, TRANSFER_POLLING)
     io_uring_prep_poll_add(sqe, c.fd, POLLOUT)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_POLL))
@@ -135,7 +134,7 @@ cdef inline bint transmit_granted(Engine* e, Conn* c, Transfer* t) noexcept nogi
     if t.granted_bytes or gate_pass(e, t):
         return True
     sockmode_cork(c, t, False)
-    unsent_bound(c, grant_rate(e, t))
+    socketlimit_follow(e, c, t)
     transmit_watch(e, c)
     if t.ahead_until:  # what it had so far came from a disk
         pagecache_read_ahead(e, t, transfer_span(t).offset + t.span_done)

@@ -201,6 +201,10 @@ class ClientTable:
         """
 
     def groups(self) -> list[GroupRow]: ...
+    def set_pace(self, pace: bool) -> None:
+        """Whether the kernel is told to spread out what limited clients are sent
+        (SO_MAX_PACING_RATE)."""
+
     def set_explain(self, explain: bool) -> None:
         """Whether responses say, in a field ``Penstock-Limit``, what their client's
         rate comes from."""

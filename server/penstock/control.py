@@ -202,6 +202,7 @@ class Control:
         except (ValueError, OverflowError) as error:
             raise PenstockError(str(error)) from None
         self.clients.set_explain(settings.shaping.explain)
+        self.clients.set_pace(settings.shaping.pace_sockets)
         self._follow(tree, overrides)
         self._file_tree = file_tree
         return self._now(tree, overrides)

@@ -144,6 +144,7 @@ class Shaping(Section):
     client_group: GroupName | None = None
     total_rate_bps: Rate | None = Field(None, alias="total_rate")
     explain: bool = False  # responses say what limits their client
+    pace_sockets: bool = False  # the kernel spreads out what a grant allows
 
     def default_class(self) -> Spec:
         return Spec(

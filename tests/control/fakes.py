@@ -102,6 +102,7 @@ class FakeClients(FakeCaps):
         self.said: list[tuple[str, str]] = []  # what was changed one by one
         self.passes = 0
         self.explains = False
+        self.paces = False
 
     @property
     def rows_used(self) -> int:
@@ -180,6 +181,9 @@ class FakeClients(FakeCaps):
                 self.drop_group(name)
         for name, allowed in groups:
             self.set_group(name, allowed, "file")
+
+    def set_pace(self, pace: bool) -> None:
+        self.paces = pace
 
     def set_explain(self, explain: bool) -> None:
         self.explains = explain

@@ -60,6 +60,16 @@ def test_whether_downloaders_are_told_is_a_setting_that_a_reload_changes(
         assert clients.explains is wanted
 
 
+def test_whether_the_kernel_paces_is_a_setting_that_a_reload_changes(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[shaping]\npace_sockets = true")
+    assert clients.paces is True
+    rewrite(control, "")
+    control.reload()
+    assert clients.paces is False
+
+
 def test_a_limit_changes_the_rate_and_leaves_the_rest(
     make_control: MakeControl, clients: FakeClients
 ) -> None:
