@@ -110,6 +110,7 @@ cdef struct Engine:
     Pipes pipes
     GateQueue* gates       # by row of the client table, lazily touched
     Line* lines            # by row, of the server and the groups
+    uint32_t gates_n
     Timer drain_timer
     Clients* clients
     const Identity* identity   # since this turn of the loop began

@@ -40,7 +40,8 @@ cdef enum:
 cdef inline int gate_init(Engine* e) noexcept nogil:
     """Queues for every row; a page is touched when one of its clients first waits."""
     cdef uint32_t row
-    e.gates = <GateQueue*>mapping_new_dense(sizeof(GateQueue) * e.clients.capacity)
+    e.gates_n = e.clients.capacity
+    e.gates = <GateQueue*>mapping_new_dense(sizeof(GateQueue) * e.gates_n)
     e.lines = <Line*>mapping_new(sizeof(Line) * CLIENT_OVERFLOW)
     if e.gates == NULL or e.lines == NULL:
         return -ENOMEM
@@ -51,7 +52,7 @@ cdef inline int gate_init(Engine* e) noexcept nogil:
 
 
 cdef inline void gate_free(Engine* e) noexcept nogil:
-    mapping_free(e.gates, sizeof(GateQueue) * e.clients.capacity)
+    mapping_free(e.gates, sizeof(GateQueue) * e.gates_n)
     mapping_free(e.lines, sizeof(Line) * CLIENT_OVERFLOW)
     e.gates = NULL
     e.lines = NULL

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from activity cimport activity_mark
 from bucket cimport (
+    BUCKET_QUANTUM_LEAST_BYTES, BUCKET_QUANTUM_MAX_BYTES,
     BUCKET_QUANTUM_MIN_BYTES, Bucket, bucket_charge, bucket_ns, bucket_quantum,
     bucket_refund, bucket_take, virtual_take,
 )
@@ -27,6 +28,7 @@ cdef enum:
     # client would have to be waited for; a tenth of the client's rate may go that way.
     EARLY_BYTES = 65536
     EARLY_SHARE = 10
+    GRANT_TURNS_MOST = 40   # in a second, of the transfers of one client
 
 cdef extern from *:
     """
@@ -61,6 +63,16 @@ cdef inline int64_t quantum_of(const Bucket* b, int64_t want) noexcept nogil:
     return min(want, bucket_quantum(atomic_load_i64(&b.rate_bps)))
 
 
+cdef inline int64_t turn_bytes(int64_t rate_bps, int64_t parked) noexcept nogil:
+    """So that each of the client's transfers has one within a second, as far as
+    GRANT_TURNS_MOST allows; but none that is not worth its head."""
+    cdef int64_t turns = parked if parked < GRANT_TURNS_MOST else GRANT_TURNS_MOST
+    cdef int64_t n = rate_bps // turns
+    if rate_bps == 0:
+        return BUCKET_QUANTUM_MAX_BYTES
+    return n if n > BUCKET_QUANTUM_LEAST_BYTES else BUCKET_QUANTUM_LEAST_BYTES
+
+
 cdef inline int64_t grant_turn_bytes(
     Engine* e, uint32_t row, int64_t want
 ) noexcept nogil:
@@ -76,6 +88,9 @@ cdef inline int64_t grant_size(
     """Bytes of the next grant. A transfer's first is small where anything is limited:
     many that begin at once all see their first byte soon."""
     cdef int64_t n = quantum_of(&own.bucket, transfer_left(t))
+    cdef int64_t parked = atomic_load_i32(&own.parked)
+    if parked > 1:
+        n = min(n, turn_bytes(atomic_load_i64(&own.bucket.rate_bps), parked))
     n = min(n, grant_turn_bytes(e, CLIENT_SERVER, n))
     if own.parent != CLIENT_SERVER:
         n = min(n, grant_turn_bytes(e, own.parent, n))

@@ -176,6 +176,26 @@ def test_a_small_file_is_not_stuck_behind_bulk(start: Callable[..., Server]) -> 
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("rate", ["200kB/s", "2MB/s"])
+def test_the_first_byte_comes_soon_beside_32_downloads_of_the_same_client(
+    start: Callable[..., Server], rate: str
+) -> None:
+    server = start("--client-rate", rate, "--cpus", "0")
+    waits = []
+    with Download(server, 32) as bulk:
+        for _ in range(6):
+            bulk.read(0.7)
+            with server.client() as client:
+                asked = time.monotonic()
+                client.send(request("/1m"))
+                client.fill()
+                waits.append(time.monotonic() - asked)
+                client.reset()
+    assert sorted(waits)[3] < 0.35, "half of them: the machine may be busy"
+    assert server.total("grants_early_total") > 0
+
+
+@pytest.mark.alone
 def test_many_clients_under_the_total_rate_all_have_their_turn_soon(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:

@@ -194,3 +194,42 @@ def test_the_cost_of_a_pass_does_not_depend_on_idle_clients() -> None:
 
     few, many = passes(1_000), passes(100_000)
     assert many <= 3 * few + 50_000, "a word of bits for 64 idle rows"
+
+
+def test_many_transfers_of_a_slow_client_all_have_their_turn_soon() -> None:
+    """64 that share 10 KiB/s: a grant of half a second's worth would leave each without
+    a byte for half a minute, which is when downloaders give up."""
+    world = World(1)
+    ann = world.rows[0]
+    world.table.allow(ann, 10 * KIB)
+    world.download(ann, 64)
+    world.run(20)
+    before = [world.engines[0].moved(i) for i in range(64)]
+    world.run(6)
+    after = [world.engines[0].moved(i) for i in range(64)]
+    assert all(now > was for now, was in zip(after, before, strict=True))
+
+
+@pytest.mark.alone
+def test_a_tick_costs_the_same_beside_a_hundred_thousand_parked_transfers() -> None:
+    """They are in the wheel, and nobody looks at them before their time."""
+
+    def tick_ns(parked: int) -> float:
+        world = World(parked + 1, transfers=parked + 1)
+        world.sharing = False
+        busy = world.rows[-1]
+        world.table.allow(busy, 100 * MB)
+        for row in world.rows[:-1]:
+            world.table.allow(row, 1)  # one byte per second: parked for minutes
+            world.download(row)
+        world.download(busy)
+        world.run(0.5)
+        assert world.engines[0].waiting[0] >= parked
+        best = float("inf")
+        for _ in range(20):
+            start = time.perf_counter_ns()
+            world.run(0.1)
+            best = min(best, time.perf_counter_ns() - start)
+        return best
+
+    assert tick_ns(100_000) <= 2 * tick_ns(100)
