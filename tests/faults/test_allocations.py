@@ -20,8 +20,8 @@ from tests.serving import Server, request
 SHIM = Path(__file__).with_name("count_allocations.c")
 SLOT = struct.Struct("=qq")  # thread id, calls
 SLOTS = 256
-CLIENTS = 40  # each with an address, and so a bucket, of its own
-RATE = "1MB/s"  # 40 quanta a second for each
+CLIENTS = 80  # each with an address, and so a bucket, of its own
+RATE = "1MB/s"  # 20 quanta a second for each
 WARM_S, STEADY_S = 1.0, 2.0
 GRANTS_LEAST = 2000
 
