@@ -16,7 +16,10 @@ from engine cimport (
     Engine, engine_new_conn, engine_new_transfer, engine_next_runnable, engine_run_soon,
 )
 from finding cimport clients_add, clients_leave
-from gate cimport gate_cancel, gate_free, gate_init, gate_pass, gate_retime, gate_timer
+from gate cimport (
+    gate_cancel, gate_free, gate_init, gate_pass, gate_retime, gate_retime_all,
+    gate_timer,
+)
 from grant cimport grant_return, grant_settle
 from holders cimport HOLD_TRANSFER, holders_join
 from keymap cimport Key
@@ -65,6 +68,7 @@ cdef class Simulation:
             raise MemoryError
         if tree_init(self.tree, self.table.capacity, now_ns) < 0:
             raise MemoryError
+        self.table.engines_n = engines
         self.engines = [
             SimulatedEngine.__new__(SimulatedEngine, self, transfers)
             for _ in range(engines)]
@@ -96,7 +100,7 @@ cdef class Simulation:
         c.allowed.weight = weight
         c.cap_bps = cap_bps
         c.parent = group
-        client_start(c, self.now_ns)
+        client_start(c, cap_bps, self.now_ns)
         tree_look(self.tree, &self.table)
 
     def set_rate(self, uint32_t row, int64_t rate_bps):
@@ -107,12 +111,20 @@ cdef class Simulation:
         for engine in self.engines:
             (<SimulatedEngine>engine).retime(row)
 
+    def move(self, uint32_t row, uint32_t group):
+        """To another group, live."""
+        clients_at(&self.table, row).parent = group
+        for engine in self.engines:
+            (<SimulatedEngine>engine).retime(row)
+
     def share(self):
         """A control pass; its letters arrive at once."""
         cdef uint32_t i
         tree_pass(self.tree, &self.table, self.now_ns)
-        for i in range(self.tree.raised_n):
-            for engine in self.engines:
+        for engine in self.engines:
+            if self.tree.raised_all:
+                (<SimulatedEngine>engine).retime_all()
+            for i in range(self.tree.raised_n):
                 (<SimulatedEngine>engine).retime(self.tree.raised[i])
         return self.tree.members_n
 
@@ -195,6 +207,9 @@ cdef class SimulatedEngine:
 
     cdef void retime(self, uint32_t row) noexcept:
         gate_retime(self.e, row)
+
+    cdef void retime_all(self) noexcept:
+        gate_retime_all(self.e)
 
     def assign(self, uint32_t i, uint32_t row, int64_t total_bytes=1 << 40):
         """Transfer ``i`` begins, for the client of ``row``."""

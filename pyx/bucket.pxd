@@ -46,6 +46,7 @@ cdef enum:
     BUCKET_QUANTUM_MIN_BYTES = 16384   # of all but the slowest
     BUCKET_QUANTUM_LEAST_BYTES = 512   # below, heads cost more
     BUCKET_QUANTUM_MAX_BYTES = 1048576
+    BUCKET_DEBT_MAX_BYTES = 2097152    # a grant, and what began on debt before it
 
 cdef extern from *:
     """
@@ -120,7 +121,7 @@ cdef inline int64_t virtual_take(
     cdef int64_t most_ns
     while True:
         if vt > now_ns:
-            most_ns = bucket_ns(BUCKET_QUANTUM_MAX_BYTES, rate_bps)
+            most_ns = bucket_ns(BUCKET_DEBT_MAX_BYTES, rate_bps)
             if vt - now_ns <= most_ns:
                 return vt - now_ns
             # Nobody can owe so much: a grant was charged at a rate that had just been

@@ -108,6 +108,7 @@ cdef struct Clients:
     uint32_t default_group   # row
     uint32_t explains        # whether responses say what limits them
     uint32_t paces           # whether the kernel is told to spread quanta out
+    uint32_t engines_n       # that share the table
     uint32_t capacity
     uint32_t used            # rows, the standing ones included
 
@@ -121,6 +122,7 @@ cdef inline int clients_init(
     t.capacity = capacity + CLIENT_FIRST
     t.used = CLIENT_FIRST
     t.overflow_total = t.recycled_total = 0
+    t.engines_n = 0
     t.hand = 0
     t.identity = NULL
     t.explains = t.paces = False
@@ -148,8 +150,8 @@ cdef inline int clients_init(
         t.rows[row].allowed.depth_ms = ALLOWANCE_NODE_DEPTH_MS
     t.rows[CLIENT_SERVER].allowed.rate_bps = total_bps
     t.rows[CLIENT_OVERFLOW].allowed = t.default_allowed
-    client_start(&t.rows[CLIENT_SERVER], now_ns)
-    client_start(&t.rows[CLIENT_OVERFLOW], now_ns)
+    client_start(&t.rows[CLIENT_SERVER], 0, now_ns)
+    client_start(&t.rows[CLIENT_OVERFLOW], 0, now_ns)
     pthread_mutex_init(&t.mutex, NULL)
     return 0
 
@@ -178,9 +180,11 @@ cdef inline bint row_is_node(uint32_t row) noexcept nogil:
     return row < CLIENT_OVERFLOW
 
 
-cdef inline void client_start(Client* c, int64_t now_ns) noexcept nogil:
+cdef inline void client_start(
+    Client* c, int64_t cap_bps, int64_t now_ns
+) noexcept nogil:
     """An empty bucket at what is allowed."""
-    bucket_init(&c.bucket, allowance_limit_bps(&c.allowed, c.cap_bps), now_ns)
+    bucket_init(&c.bucket, allowance_limit_bps(&c.allowed, cap_bps), now_ns)
     allowance_shape(&c.allowed, &c.bucket)
 
 

@@ -41,7 +41,10 @@ cdef class ClientTable(RowTable):
         checked_allowance(allowed, "")
         parent = self.parent_row(group)
         row = self.row_for(client_id)
-        self.put(row, allowed, parent, SOURCE_NUMBERS[source])
+        if source == "default":  # whatever network it comes from
+            self.put_default(row)
+        else:
+            self.put(row, allowed, parent, SOURCE_NUMBERS[source])
         self.let_go(row)
         return self.changed(row)
 
@@ -243,9 +246,10 @@ cdef class ClientTable(RowTable):
         cdef uint32_t i
         with nogil:
             tree_pass(self.tree, &self.table, clock_monotonic_ns())
-        for i in range(self.tree.raised_n):
-            for engine in self.engines:
-                (<Engine>engine).retime(self.tree.raised[i])
+        if self.tree.raised_all:
+            self.retime(())
+        elif self.tree.raised_n:
+            self.retime([self.tree.raised[i] for i in range(self.tree.raised_n)])
         return SharePass(
             self.tree.members_n, self.tree.backlogged_n, self.tree.raised_n)
 

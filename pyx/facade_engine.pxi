@@ -182,6 +182,7 @@ cdef class Engine:
         if rc < 0:
             raise OSError(-rc, f"engine {index}: {os.strerror(-rc)}")
         clients.engines.append(self)
+        clients.table.engines_n = len(clients.engines)
 
     def __dealloc__(self):
         cdef uint32_t i

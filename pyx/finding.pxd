@@ -8,7 +8,7 @@ from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from cidr cimport CIDR_NONE, cidr_find
 from clients cimport (
     CLIENT_OVERFLOW, ROW_KEY_BYTES, SOURCE_DEFAULT, Client, Clients,
-    client_is, client_kind, client_start, clients_at, clients_id,
+    client_is, client_kind, client_start, clients_at, clients_cap_bps, clients_id,
 )
 from holders cimport holders_admit, holders_join, holders_leave
 from identity cimport Target
@@ -91,7 +91,7 @@ cdef inline uint32_t clients_add(
     c.allowed = t.default_allowed
     c.parent = clients_parent(t, c)
     c.source = SOURCE_DEFAULT
-    client_start(c, now_ns)
+    client_start(c, clients_cap_bps(t, row), now_ns)
     # There are more slots than rows.
     rowmap_put(&t.names, row_hash(t, key.kind, key.bytes), row)
     if recycled:

@@ -23,7 +23,7 @@ from gatequeue cimport (
     gatequeue_remove,
 )
 from grant cimport Answer, grant_ask, grant_client, grant_early
-from line cimport Line, line_pop, line_push
+from line cimport Line, line_pop, line_push, line_remove
 from mapping cimport mapping_free, mapping_new, mapping_new_dense
 from transfer cimport TRANSFER_PARKED, TRANSFER_READY, Transfer
 from wheel cimport Timer, timer_armed, wheel_arm, wheel_cancel, wheel_first_due
@@ -104,9 +104,23 @@ cdef inline int64_t gate_due_ns(const Engine* e, int64_t wait_ns) noexcept nogil
     return (due + GATE_GRID_NS - 1) // GATE_GRID_NS * GATE_GRID_NS
 
 
+cdef inline bint gate_is_above(
+    Engine* e, const GateQueue* q, uint32_t row
+) noexcept nogil:
+    """The node of ``row`` is above the client now: it may have had another group."""
+    return row == CLIENT_SERVER or row == clients_at(e.clients, q.row).parent
+
+
+cdef inline void gate_leave_old_line(Engine* e, GateQueue* q) noexcept nogil:
+    """Nobody waits for tokens of a group that is not its own any more."""
+    if q.in_line and not gate_is_above(e, q, q.in_line - 1):
+        line_remove(&e.lines[q.in_line - 1], q)
+
+
 cdef inline void gate_schedule(Engine* e, GateQueue* q, Answer answer) noexcept nogil:
     """Wake the queue when what refused it will have tokens again."""
     cdef Client* client = clients_at(e.clients, q.row)
+    gate_leave_old_line(e, q)
     if row_is_node(answer.row):
         if q.in_line:
             return
@@ -217,8 +231,10 @@ cdef inline bint gate_serve_first(Engine* e, uint32_t row) noexcept nogil:
         gate_count_queue(clients_at(e.clients, q.row), &q.counted, False)
     elif answer.refused:
         gate_schedule(e, q, answer)
-    else:
+    elif gate_is_above(e, q, row):
         line_push(line, row, q)
+    else:
+        gate_wake(e, q)
     return True
 
 
@@ -261,6 +277,7 @@ cdef inline void gate_retime(Engine* e, uint32_t row) noexcept nogil:
         gate_wake_line(e, row)
         return
     if e.gates[row].waiting:
+        gate_leave_old_line(e, &e.gates[row])
         wheel_cancel(&e.wheel, &e.gates[row].timer)
         gate_wake(e, &e.gates[row])
 

@@ -160,18 +160,28 @@ cdef inline Answer grant_ask(Engine* e, Transfer* t) noexcept nogil:
     return answer
 
 
+cdef inline int64_t grant_debt_ns(const Client* own, int64_t now_ns) noexcept nogil:
+    return atomic_load_i64(&own.bucket.vt_ns) - now_ns
+
+
 cdef inline bint grant_early(Engine* e, Transfer* t) noexcept nogil:
     """What a transfer begins with, on debt of its client, whom others keep waiting. The
     debt has a bound: a bucket of at most EARLY_BYTES that a tenth of the rate fills."""
     cdef Client* own = grant_client(e, t)
     cdef int64_t rate = atomic_load_i64(&own.bucket.rate_bps)
-    cdef int64_t early_bps = max(rate // EARLY_SHARE, 1)
+    cdef int64_t early_bps = max(
+        rate // (EARLY_SHARE * max(<int64_t>e.clients.engines_n, 1)), 1)
     cdef int64_t n = quantum_of(
         &own.bucket, min(transfer_left(t), BUCKET_QUANTUM_MIN_BYTES))
     cdef int64_t* at = &e.gates[t.client].early_vt_ns
     cdef Answer answer
     cdef int64_t depth_ns = min(bucket_ns(EARLY_BYTES, early_bps), EARLY_NS)
     if rate == 0 or t.moved_bytes >= EARLY_BYTES:
+        return False
+    if at[0] > e.now_ns + depth_ns:  # of a rate that was far lower
+        at[0] = e.now_ns
+    if grant_debt_ns(own, e.now_ns) > (
+            bucket_ns(bucket_quantum(rate), rate) + depth_ns // EARLY_SHARE):
         return False
     # The second half is for heads only: others that began just now leave it to them.
     if at[0] > e.now_ns - (depth_ns // 2 if t.moved_bytes else 0):

@@ -23,8 +23,8 @@ from forwarded cimport (
 )
 from holders cimport HOLD_CONNECTION, HOLD_TRANSFER, holders_join
 from identity cimport (
-    FORWARDED_EITHER, FORWARDED_STANDARD, METHOD_HEADER, METHOD_NETWORK, METHOD_TOKEN,
-    identity_uses,
+    FORWARDED_EITHER, FORWARDED_IGNORED, FORWARDED_STANDARD, METHOD_HEADER,
+    METHOD_NETWORK, METHOD_TOKEN, identity_uses,
 )
 from keymap cimport Key
 from request cimport (
@@ -130,7 +130,7 @@ cdef inline bint conn_is_believed(const Conn* c) noexcept nogil:
 cdef inline uint32_t hold_by_header(Engine* e, const Conn* c) noexcept nogil:
     cdef Text id
     cdef Key key
-    if not conn_is_believed(c):
+    if not conn_is_believed(c) or e.identity.header_n == 0:
         return NO_ROW
     id = request_field(c.request, FIELD_CLIENT_ID)
     if not clientid_is_usable(id):
@@ -150,6 +150,8 @@ cdef inline ForwardedResult read_forwarded(
     cdef bint both = mode == FORWARDED_EITHER and (
         r.fields[FIELD_FORWARDED].at != NULL
         and r.fields[FIELD_X_FORWARDED_FOR].at != NULL)
+    if mode == FORWARDED_IGNORED:  # by a reload, after the fields were read
+        return FORWARDED_NONE
     if mode == FORWARDED_EITHER or mode == FORWARDED_STANDARD:
         standard = forwarded_source(
             r.fields[FIELD_FORWARDED], False, &e.identity.proxies, out)

@@ -40,3 +40,23 @@ cdef inline GateQueue* line_pop(Line* l) noexcept nogil:
     q.in_line = 0
     l.waiting -= 1
     return q
+
+
+cdef inline void line_remove(Line* l, GateQueue* q) noexcept nogil:
+    """Only a client that changes its group pays this walk."""
+    cdef GateQueue* previous = NULL
+    cdef GateQueue* at = l.first
+    while at != NULL and at != q:
+        previous = at
+        at = at.line_next
+    if at == NULL:
+        return
+    if previous == NULL:
+        line_pop(l)
+        return
+    previous.line_next = q.line_next
+    if l.last == q:
+        l.last = previous
+    q.line_next = NULL
+    q.in_line = 0
+    l.waiting -= 1

@@ -3,13 +3,23 @@ sends. Both follow the rate at which the client runs."""
 
 from libc.stdint cimport int64_t
 
+from c_atomic cimport atomic_load_i32
 from conn cimport Conn
 from engine cimport Engine
 from grant cimport grant_client, grant_rate
-from holders cimport holders_transfers
 from pace cimport pace_socket
 from transfer cimport Transfer
 from unsent cimport unsent_bound
+
+
+cdef inline void socketlimit_pace(
+    Engine* e, Conn* c, Transfer* t, int64_t rate_bps
+) noexcept nogil:
+    """Its part of the rate is that of those who compete for tokens: others of its
+    client may have stopped reading."""
+    pace_socket(
+        c, rate_bps if e.clients.paces else 0,
+        atomic_load_i32(&grant_client(e, t).parked) + 1)
 
 
 cdef inline void socketlimit_follow(Engine* e, Conn* c, Transfer* t) noexcept nogil:
@@ -17,14 +27,12 @@ cdef inline void socketlimit_follow(Engine* e, Conn* c, Transfer* t) noexcept no
     cdef int64_t rate = grant_rate(e, t)
     unsent_bound(c, rate)
     if e.clients.paces or c.pace_step:
-        pace_socket(
-            c, rate if e.clients.paces else 0,
-            holders_transfers(&grant_client(e, t).holders))
+        socketlimit_pace(e, c, t, rate)
 
 
 cdef inline void socketlimit_lift(Engine* e, Conn* c, Transfer* t) noexcept nogil:
-    """Its reader is slow. It may have been limited before, and is not any more."""
+    """Its reader is slow, or its pace is: what it was told may not hold any more."""
     if c.unsent_shift:
         unsent_bound(c, grant_rate(e, t))
-    if c.pace_step and grant_rate(e, t) == 0:
-        pace_socket(c, 0, 1)
+    if c.pace_step:
+        socketlimit_pace(e, c, t, grant_rate(e, t))

@@ -83,6 +83,7 @@ cdef struct Tree:
     uint32_t children[CLIENT_OVERFLOW] # of each: 1 + index of the first client
     uint32_t raised[RETIMES_MAX]       # rows whose waiters must be timed anew
     uint32_t raised_n
+    bint raised_all                    # more than fit
     int64_t passed_ns
     bint divides           # the server or a group has something to divide
 
@@ -280,6 +281,22 @@ cdef inline double tree_capacity(
     return rate + min(max(stock, 0.0) * STOCK_PER_S, rate * TREE_STOCK_MOST)
 
 
+cdef inline void tree_raise(
+    Tree* t, const Client* c, uint32_t row, int64_t old, int64_t new
+) noexcept nogil:
+    """Whoever waits at the old rate would wait too long: note the row. Of more than can
+    be noted, all are timed anew."""
+    if old == 0 or (new and <double>new < <double>old * TREE_RETIME_GROWTH):
+        return
+    if not atomic_load_i32(&c.parked) and not atomic_load_i32(&c.queues):
+        return
+    if t.raised_n == RETIMES_MAX:
+        t.raised_all = True
+        return
+    t.raised[t.raised_n] = row
+    t.raised_n += 1
+
+
 cdef inline void tree_set(
     Tree* t, Client* c, const Member* m, int64_t now_ns
 ) noexcept nogil:
@@ -296,25 +313,21 @@ cdef inline void tree_set(
     if new == old:
         return
     bucket_set_rate(&c.bucket, new, now_ns)
-    if old == 0 or (new and <double>new < <double>old * TREE_RETIME_GROWTH):
-        return
-    if t.raised_n < RETIMES_MAX and (
-            atomic_load_i32(&c.parked) or atomic_load_i32(&c.queues)):
-        t.raised[t.raised_n] = m.row
-        t.raised_n += 1
+    tree_raise(t, c, m.row, old, new)
 
 
 cdef inline void tree_release(
-    Clients* clients, uint32_t row, int64_t now_ns
+    Tree* t, Clients* clients, uint32_t row, int64_t now_ns
 ) noexcept nogil:
     """Nothing happened to it: back to its own limit."""
     cdef Client* c = clients_at(clients, row)
+    cdef int64_t old = atomic_load_i64(&c.bucket.rate_bps)
+    cdef int64_t new = allowance_limit_bps(&c.allowed, clients_cap_bps(clients, row))
     c.listed = c.backlogged = False
     c.bound = LIMITER_CLIENT
     allowance_shape(&c.allowed, &c.bucket)
-    bucket_set_rate(
-        &c.bucket, allowance_limit_bps(&c.allowed, clients_cap_bps(clients, row)),
-        now_ns)
+    bucket_set_rate(&c.bucket, new, now_ns)
+    tree_raise(t, c, row, old, new)
 
 
 cdef inline void tree_apply(Tree* t, Clients* clients, int64_t now_ns) noexcept nogil:
@@ -325,11 +338,11 @@ cdef inline void tree_apply(Tree* t, Clients* clients, int64_t now_ns) noexcept 
         if t.children[i]:
             tree_set(t, clients_at(clients, i), &t.nodes[i], now_ns)
         elif t.nodes[i].row:
-            tree_release(clients, i, now_ns)
+            tree_release(t, clients, i, now_ns)
             t.nodes[i].row = 0
     for i in range(t.before_n):
         if clients_at(clients, t.before[i]).listed != LISTED_NOW:
-            tree_release(clients, t.before[i], now_ns)
+            tree_release(t, clients, t.before[i], now_ns)
     for i in range(t.members_n):
         t.before[i] = t.members[i].row
         clients_at(clients, t.before[i]).listed = LISTED_BEFORE
@@ -348,6 +361,7 @@ cdef inline void tree_pass(Tree* t, Clients* clients, int64_t now_ns) noexcept n
         return
     t.passed_ns = now_ns
     t.raised_n = 0
+    t.raised_all = False
     tree_collect(t, clients, seconds)
     for row in range(CLIENT_GROUPS, CLIENT_OVERFLOW):
         if t.children[row]:

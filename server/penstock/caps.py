@@ -114,10 +114,15 @@ class CapBook:
     def _call(self, target: Target, cap: Cap) -> bool:
         """False when there is nobody to be told; see ``check``."""
         if target.kind == "client":
-            # ``set_cap`` would make a row for whoever was here before a restart.
-            if self._table.find(target.name) is None:
+            # ``set_cap`` would make a row for whoever was here before a restart; and a
+            # row may be recycled between the two, in a table that is full.
+            try:
+                if self._table.find(target.name) is None:
+                    return False
+                self._table.set_cap(target.name, *cap)
+            except (ValueError, OverflowError) as error:
+                log.warning("no cap for client %r: %s", target.name, error)
                 return False
-            self._table.set_cap(target.name, *cap)
         elif target.kind == "group":
             try:
                 self._table.set_group_cap(target.name, *cap)

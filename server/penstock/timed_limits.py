@@ -166,7 +166,12 @@ class TimedLimits:
                     name: Account(account.start, dict(account.used_bytes))
                     for name, account in self.ledger.accounts.items()
                 }
-                self._note(await trio.to_thread.run_sync(_attempt, store, copy))
+                try:
+                    error = await trio.to_thread.run_sync(_attempt, store, copy)
+                except BaseException:  # cancelled before it began: ``close`` saves
+                    self._unsaved = True
+                    raise
+                self._note(error)
 
     def _save_first(self, store: QuotaStore) -> None:
         """So that a folder that can not be written is found out at the start."""

@@ -79,6 +79,7 @@ def test_ten_thousand_downloads_cut_at_once_leave_every_pool_balanced(
     assert time.monotonic() - began < 1.0, "nobody's debt but its own"
 
 
+@pytest.mark.alone
 def test_readers_that_stall_within_a_quantum_keep_no_tokens(
     start: Callable[..., Server],
 ) -> None:

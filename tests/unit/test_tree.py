@@ -233,3 +233,45 @@ def test_a_tick_costs_the_same_beside_a_hundred_thousand_parked_transfers() -> N
         return best
 
     assert tick_ns(100_000) <= 2 * tick_ns(100)
+
+
+def test_nobody_sleeps_on_when_a_cap_of_everybody_ends() -> None:
+    """Debts of a quantum at a hundredth of the rate would last for minutes, and there
+    are more clients than one pass can note."""
+    world = World(50)
+    world.table.allow(SERVER, 5 * KIB)
+    for row in world.rows:
+        world.table.allow(row, MB)
+        world.download(row)
+    world.run(5)
+    world.table.set_rate(SERVER, 0)
+    world.run(0.5)
+    rates = world.rates(world.rows, 2)
+    assert rates == pytest.approx([MB] * 50, rel=0.2)
+
+
+def test_a_client_that_leaves_its_group_leaves_its_line() -> None:
+    world = World(2)
+    ann, bob = world.rows
+    world.table.allow(1, KIB)
+    for row in world.rows:
+        world.table.allow(row, MB, group=1)
+        world.download(row, 3)
+    world.run(5)
+    world.table.move(ann, 0)
+    world.run(0.2)
+    assert world.rates([ann], 2)[0] == pytest.approx(MB, rel=0.2)
+    assert world.rates([bob], 2)[0] < 20 * KIB
+
+
+def test_beginnings_on_many_engines_exceed_nothing_together() -> None:
+    world = World(1, engines=12, transfers=400)
+    ann = world.rows[0]
+    world.table.allow(ann, MB)
+    world.download(ann, 12)
+    world.run(2)
+    start = world.sent[ann]
+    for _ in range(300):
+        world.download(ann, 12, total=8 * KIB)
+        world.run(0.02)
+    assert world.sent[ann] - start <= 6 * MB * 1.1 + MB
