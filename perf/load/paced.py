@@ -29,10 +29,10 @@ TICK_NS = 10_000_000
 SLOT_NS = 100_000_000
 DOWNLOADS_MAX = 1 << 16
 """The addresses of one /16; penstock remembers no more clients either."""
-READ_BYTES_LEAST = 16_384
-READS_PER_SECOND_MIN, READS_PER_SECOND_MAX = 4, 40
-"""Of a reader with a rate of its own, who reads as often as a limited one is sent
-something; it would be no fair comparison if one of them had more to do."""
+READS_PER_SECOND = ((40, 65_536), (20, 16_384), (10, 16_384), (4, 16_384))
+"""Of a reader with a rate of its own, and the least bytes of each; else 2. As often as
+penstock sends to a limited one (pyx/bucket.pxd): it would be no fair comparison if one
+of them had more to do."""
 _READ_BYTES = 1 << 20
 _CONNECT_SECONDS = 5.0
 _GRACE_SECONDS = 60.0
@@ -201,8 +201,7 @@ class SlowDownloads(Downloads):
 
 def turns(read_bps: int, tick_ns: int) -> int:
     """In every how many ticks a reader of that rate reads once."""
-    wanted = read_bps // READ_BYTES_LEAST
-    reads = max(READS_PER_SECOND_MIN, min(READS_PER_SECOND_MAX, wanted))
+    reads = next((n for n, least in READS_PER_SECOND if read_bps >= n * least), 2)
     return max(1, round(10**9 / (reads * tick_ns)))
 
 
