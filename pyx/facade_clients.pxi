@@ -96,6 +96,7 @@ cdef class ClientTable(RowTable):
         rules = checked_rules(identity or IdentityRules())
         self.check_nodes(default, total, groups, default_group, wanted)
         self.check_rules(rules, groups, wanted)
+        self.check_tokens(wanted)
         listed = self.rows_for(wanted)
         self.apply_nodes(total, groups)
         self.apply_defaults(default, default_group)
@@ -202,11 +203,21 @@ cdef class ClientTable(RowTable):
             self.put_named(row, is_listed)
             pthread_mutex_unlock(&self.table.mutex)
 
+    def check_tokens(self, wanted):
+        """Those that were taken back keep their places in the map."""
+        most = self.table.tokens.capacity - self.table.tokens.capacity // 4
+        new = {d for entry in wanted for d in entry.token_digests} - self.bound
+        if len(self.bound) + len(new) > most:
+            raise OverflowError(
+                f"{len(new)} more tokens do not fit: {len(self.bound)} of {most} were "
+                "used since the start; a restart forgets those that were taken back")
+
     def apply_tokens(self, wanted):
         listed = {d: entry.client_id for entry in wanted for d in entry.token_digests}
         for digest in set(self.tokens) - set(listed):
             self.bind_token(digest, KEYMAP_NO_ROW)
         for digest, client_id in listed.items():
+            self.bound.add(digest)
             self.bind_token(digest, <uint32_t>self.row_for(client_id))
         self.tokens = listed
 

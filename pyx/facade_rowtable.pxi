@@ -30,6 +30,7 @@ cdef class RowTable:
     cdef Tree* tree
     cdef list engines          # to be told of changed limits
     cdef dict tokens           # digest -> client id, as configured last
+    cdef set bound             # digests that were ever in the map
     cdef dict group_rows       # name -> row
     cdef set listed            # rows of which the file says something
     cdef IdentityTable identity
@@ -47,6 +48,7 @@ cdef class RowTable:
         checked_rate(total_rate_bps, "total_rate_bps", True)
         self.engines = []
         self.tokens = {}
+        self.bound = set()
         self.group_rows = {}
         self.retired = []
         self.listed = set()
