@@ -7,20 +7,16 @@ bucket: one compare-and-swap each, and then 25 ms and more of the rate without a
 
 from libc.stdint cimport int64_t, uint32_t
 
-from activity cimport activity_mark
 from bucket cimport (
     BUCKET_QUANTUM_LEAST_BYTES, BUCKET_QUANTUM_MAX_BYTES,
     BUCKET_QUANTUM_MIN_BYTES, Bucket, bucket_charge, bucket_ns, bucket_quantum,
     bucket_refund, bucket_take, virtual_take,
 )
-from c_atomic cimport (
-    atomic_add_i64, atomic_add_u32, atomic_load_i32, atomic_load_i64,
-    atomic_store_i64,
-)
+from c_atomic cimport atomic_add_u32, atomic_load_i32, atomic_load_i64
 from clients cimport CLIENT_SERVER, Client, clients_at
 from engine cimport Engine
+from moved cimport moved_count, moved_refund
 from transfer cimport Transfer, transfer_left
-from window cimport window_add
 
 
 cdef enum:
@@ -164,20 +160,17 @@ cdef inline int64_t grant_debt_ns(const Client* own, int64_t now_ns) noexcept no
     return atomic_load_i64(&own.bucket.vt_ns) - now_ns
 
 
-cdef inline bint grant_early(Engine* e, Transfer* t) noexcept nogil:
-    """What a transfer begins with, on debt of its client, whom others keep waiting. The
-    debt has a bound: a bucket of at most EARLY_BYTES that a tenth of the rate fills."""
+cdef inline bint grant_on_debt(Engine* e, Transfer* t, int64_t rate) noexcept nogil:
+    """The debt has a bound: a bucket of at most EARLY_BYTES that a tenth of the rate
+    fills."""
     cdef Client* own = grant_client(e, t)
-    cdef int64_t rate = atomic_load_i64(&own.bucket.rate_bps)
     cdef int64_t early_bps = max(
         rate // (EARLY_SHARE * max(<int64_t>e.clients.engines_n, 1)), 1)
+    cdef int64_t depth_ns = min(bucket_ns(EARLY_BYTES, early_bps), EARLY_NS)
     cdef int64_t n = quantum_of(
         &own.bucket, min(transfer_left(t), BUCKET_QUANTUM_MIN_BYTES))
     cdef int64_t* at = &e.gates[t.client].early_vt_ns
     cdef Answer answer
-    cdef int64_t depth_ns = min(bucket_ns(EARLY_BYTES, early_bps), EARLY_NS)
-    if rate == 0 or t.moved_bytes >= EARLY_BYTES:
-        return False
     if at[0] > e.now_ns + depth_ns:  # of a rate that was far lower
         at[0] = e.now_ns
     if grant_debt_ns(own, e.now_ns) > (
@@ -195,34 +188,26 @@ cdef inline bint grant_early(Engine* e, Transfer* t) noexcept nogil:
     return True
 
 
+cdef inline bint grant_early(Engine* e, Transfer* t) noexcept nogil:
+    """What a transfer begins with, on debt of its client, whom others keep waiting."""
+    cdef int64_t rate = atomic_load_i64(&grant_client(e, t).bucket.rate_bps)
+    if rate == 0 or t.moved_bytes >= EARLY_BYTES:
+        return False
+    return grant_on_debt(e, t, rate)
+
+
 cdef inline void grant_settle(Engine* e, Transfer* t, int64_t moved) noexcept nogil:
     """``moved`` of the granted bytes reached the socket."""
-    cdef Client* own = grant_client(e, t)
-    cdef Client* group
     t.granted_bytes -= moved
     e.counters.bytes_sent += moved
-    atomic_add_i64(&own.bytes_total, moved)
-    atomic_store_i64(&own.last_active_ns, e.now_ns)
-    window_add(&own.window, moved, e.now_ns)
-    activity_mark(&e.clients.active, t.client)
-    if own.parent != CLIENT_SERVER:
-        group = clients_at(e.clients, own.parent)
-        atomic_add_i64(&group.bytes_total, moved)
-        window_add(&group.window, moved, e.now_ns)
+    moved_count(e.clients, t.client, moved, e.now_ns)
 
 
 cdef inline void grant_trim(Engine* e, Transfer* t, int64_t keep) noexcept nogil:
-    """Give back all but ``keep`` of what was granted and not used. To the group of now:
-    one that the client has just left keeps what it was charged, one quantum."""
-    cdef int64_t n = t.granted_bytes - keep
-    cdef uint32_t parent = grant_client(e, t).parent
-    if n <= 0:
-        return
-    grant_refund(e, t.client, n)
-    grant_refund(e, CLIENT_SERVER, n)
-    if parent != CLIENT_SERVER:
-        grant_refund(e, parent, n)
-    t.granted_bytes = keep
+    """Give back all but ``keep`` of what was granted and not used."""
+    if t.granted_bytes > keep:
+        moved_refund(e.clients, t.client, t.granted_bytes - keep)
+        t.granted_bytes = keep
 
 
 cdef inline void grant_return(Engine* e, Transfer* t) noexcept nogil:

@@ -9,6 +9,7 @@ kernel's timer for it costs CPU (docs/performance.md has how much).
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from c_bits cimport word_log2
 from c_socket cimport SO_MAX_PACING_RATE, SOL_SOCKET, setsockopt
 from conn cimport Conn
 
@@ -16,10 +17,8 @@ from conn cimport Conn
 cdef extern from *:
     """
     #define PACE_NONE (~UINT64_C(0))
-    #define word_log2(word) (63 - __builtin_clzll(word))
     """
     const uint64_t PACE_NONE
-    int word_log2(uint64_t word) nogil
 
 cdef enum:
     # Of the part: a quantum leaves in four fifths of the time to the next one.

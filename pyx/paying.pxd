@@ -14,12 +14,11 @@ from bucket cimport (
     bucket_take,
 )
 from c_atomic cimport (
-    atomic_add_i32, atomic_add_i64, atomic_add_u32, atomic_load_i32, atomic_load_i64,
-    atomic_store_i64,
+    atomic_add_i32, atomic_add_u32, atomic_load_i32, atomic_load_i64,
 )
 from clients cimport CLIENT_SERVER, Client, Clients, client_use, clients_at
 from holders cimport HOLD_TRANSFER, holders_join, holders_leave
-from window cimport window_add
+from moved cimport moved_count, moved_refund
 
 
 cdef enum:
@@ -155,22 +154,9 @@ cdef inline int64_t payer_take(Payer* p, int64_t n, int64_t now_ns) noexcept nog
 
 
 cdef inline void payer_refund(Payer* p, int64_t n) noexcept nogil:
-    cdef Client* own = payer_client(p)
-    bucket_refund(&own.bucket, n)
-    bucket_refund(&clients_at(p.clients, CLIENT_SERVER).bucket, n)
-    if own.parent != CLIENT_SERVER:
-        bucket_refund(&clients_at(p.clients, own.parent).bucket, n)
+    moved_refund(p.clients, p.row, n)
 
 
 cdef inline void payer_settle(Payer* p, int64_t n, int64_t now_ns) noexcept nogil:
     """``n`` charged bytes were moved: they count as those that engines send."""
-    cdef Client* own = payer_client(p)
-    cdef Client* group
-    atomic_add_i64(&own.bytes_total, n)
-    atomic_store_i64(&own.last_active_ns, now_ns)
-    window_add(&own.window, n, now_ns)
-    activity_mark(&p.clients.active, p.row)
-    if own.parent != CLIENT_SERVER:
-        group = clients_at(p.clients, own.parent)
-        atomic_add_i64(&group.bytes_total, n)
-        window_add(&group.window, n, now_ns)
+    moved_count(p.clients, p.row, n, now_ns)

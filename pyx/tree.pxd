@@ -28,6 +28,7 @@ from allowance cimport (
 )
 from bucket cimport bucket_fill_bytes, bucket_set_burst, bucket_set_rate
 from c_atomic cimport atomic_load_i32, atomic_load_i64
+from c_bits cimport word_lowest_bit
 from clients cimport (
     CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_CLIENT, LIMITER_GROUP,
     LIMITER_SERVER, Client, Clients, clients_at, clients_cap_bps,
@@ -50,20 +51,17 @@ cdef extern from *:
     #define TREE_STOCK_MOST 0.12   /* of the rate: the peak of the node's bucket */
     #define TREE_CLOSE 0.999       /* of a limit: bound by it */
     #define TREE_RETIME_GROWTH 1.5 /* of a rate: who waits is timed anew */
-    #define word_lowest_bit(word) __builtin_ctzll(word)
     """
     const int64_t TREE_PASS_LEAST_NS
     const double TREE_STOCK_MOST
     const double TREE_CLOSE
     const double TREE_RETIME_GROWTH
-    int word_lowest_bit(uint64_t word) nogil
 
 cdef struct Member:
     # An active client, or a group that has one, during one pass.
     uint32_t row
     uint32_t next        # of the same parent: 1 + index; 0: the last
     bint backlogged
-    double used          # bytes per second since the last pass
     double own           # its own limit, INFINITY for none
     double ceil
     double least
@@ -117,9 +115,6 @@ cdef inline void member_limits(
 ) noexcept nogil:
     m.own = limit_or_none(allowance_limit_bps(&c.allowed, cap_bps))
     m.ceil = limit_or_none(allowance_ceil_bps(&c.allowed, cap_bps))
-    m.bound = LIMITER_CLIENT
-    m.next = 0
-    m.got = 0
 
 
 cdef inline void tree_add(
@@ -129,15 +124,15 @@ cdef inline void tree_add(
     cdef Client* c = clients_at(clients, row)
     cdef Member* m = &t.members[t.members_n]
     cdef int64_t total = atomic_load_i64(&c.bytes_total)
+    # Less than before: the row has been given to another client.
+    cdef double used = <double>max(total - c.passed_bytes, 0) / seconds
     cdef bint parked = atomic_load_i32(&c.parked) > 0
     cdef uint32_t parent = c.parent
     m.row = row
     member_limits(m, c, clients_cap_bps(clients, row))
-    # Less than before: the row has been given to another client.
-    m.used = <double>max(total - c.passed_bytes, 0) / seconds
     c.passed_bytes = total
     m.backlogged = parked or (short_of and holders_transfers(&c.holders) > 0)
-    m.want = m.own if m.backlogged else min(m.used, m.own)
+    m.want = m.own if m.backlogged else min(used, m.own)
     m.want_more = m.ceil if m.backlogged else m.want
     m.least = min(<double>c.allowed.min_bps, m.want)
     c.listed = LISTED_NOW
@@ -191,12 +186,11 @@ cdef inline void tree_sum(Tree* t, Clients* clients, uint32_t row) noexcept nogi
     cdef const Member* m
     node.row = row
     member_limits(node, c, c.cap_bps)
-    node.used = node.least = node.want = node.want_more = 0
+    node.least = node.want = node.want_more = 0
     node.backlogged = False
     while at:
         m = &t.members[at - 1]
         at = m.next
-        node.used += m.used
         node.least += m.least
         node.want += m.want
         node.want_more += m.want_more

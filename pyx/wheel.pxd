@@ -12,6 +12,7 @@ from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from c_bits cimport word_lowest_bit
 from c_time cimport NS_PER_MS, TIME_NEVER
 
 
@@ -40,12 +41,6 @@ cdef struct Wheel:
     uint64_t occupied[WHEEL_WORDS]
     int64_t tick           # all ticks up to this one were handled
     uint32_t count         # armed timers
-
-cdef extern from *:
-    """
-    #define word_lowest_bit(word) __builtin_ctzll(word)
-    """
-    int word_lowest_bit(uint64_t word) nogil
 
 
 cdef inline int wheel_init(Wheel* w, int64_t now_ns) noexcept nogil:

@@ -17,6 +17,7 @@ from perf.servers.base import (
     open_files,
     output_of,
 )
+from perf.servers.haproxy import DEFAULTS, GLOBAL
 from perf.servers.nginx import Nginx
 
 FILTER = "bwlim-out"
@@ -33,19 +34,9 @@ PIECE_BYTES_MAX = 16_384  # its buffer
 _SPARE_FILES = 1024
 
 _CONFIG = Template(
-    """\
-global
-    nbthread $threads
-    cpu-map auto:1/1-$threads $cpus
-    maxconn $connections
-    ulimit-n $files
-defaults
-    mode http
-    option http-keep-alive
-    timeout client 1h
-    timeout server 1h
-    timeout connect 1h
-    timeout http-keep-alive 1h
+    f"""\
+{GLOBAL}\
+{DEFAULTS}\
 frontend files
     maxconn $connections
     bind $host:$port backlog 16384 $shards

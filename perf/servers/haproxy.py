@@ -25,15 +25,14 @@ BODY_BYTES_MAX = 64 * corpus.KIB
 _HEAD_ROOM_BYTES = 4 * corpus.KIB  # haproxy keeps 1 KiB of a buffer for rewriting
 _BUFFER_BYTES_MIN = 16 * corpus.KIB  # haproxy's default
 
-_CONFIG = Template(
-    """\
+GLOBAL = """\
 global
     nbthread $threads
     cpu-map auto:1/1-$threads $cpus
     maxconn $connections
     ulimit-n $files
-    tune.bufsize $buffer
-    tune.listener.multi-queue off
+"""
+DEFAULTS = """\
 defaults
     mode http
     option http-keep-alive
@@ -41,6 +40,13 @@ defaults
     timeout server 1h
     timeout connect 1h
     timeout http-keep-alive 1h
+"""
+_CONFIG = Template(
+    f"""\
+{GLOBAL}\
+    tune.bufsize $buffer
+    tune.listener.multi-queue off
+{DEFAULTS}\
 frontend files
     maxconn $connections
     bind 127.0.0.1:$port backlog 16384$defer $shards

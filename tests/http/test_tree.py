@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import subprocess
 import sys
@@ -16,14 +15,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.http.test_shaping import Download, near
+from tests.http.test_shaping import Download, digest, near
 from tests.serving import Server
 
 MB = 10**6
-
-
-def digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 TREE = f"""
