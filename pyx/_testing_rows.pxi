@@ -152,7 +152,7 @@ cdef class ClientRows:
         cdef Client* c = clients_at(&self.table, row)
         cdef int64_t n = bucket_quantum(atomic_load_i64(&c.bucket.rate_bps))
         c.last_active_ns = now_ns
-        if bucket_take(&c.bucket, n, now_ns):
+        if bucket_take(&c.bucket, n, now_ns) > 0:
             return 0
         c.bytes_total += n
         window_add(&c.window, n, now_ns)

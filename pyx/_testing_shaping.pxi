@@ -79,7 +79,7 @@ cdef class TokenBucket:
         bucket_set_burst(&self.bucket, depth_ms, peak_permille)
 
     def take(self, int64_t n_bytes, int64_t now_ns):
-        return bucket_take(&self.bucket, n_bytes, now_ns)
+        return max(bucket_take(&self.bucket, n_bytes, now_ns), 0)
 
     def take_many(self, int64_t n_bytes, int64_t now_ns, int64_t tries):
         """Takes without the GIL; how many were granted."""
@@ -87,7 +87,7 @@ cdef class TokenBucket:
         cdef int64_t i
         with nogil:
             for i in range(tries):
-                if bucket_take(&self.bucket, n_bytes, now_ns) == 0:
+                if bucket_take(&self.bucket, n_bytes, now_ns) <= 0:
                     granted += 1
         return granted
 

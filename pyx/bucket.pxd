@@ -33,6 +33,7 @@ cdef struct Bucket:
     uint32_t peak_time       # atomic: how long a piece takes at the peak, of PEAK_UNIT
 
 cdef enum:
+    BUCKET_UNLIMITED = -1
     BUCKET_DEPTH_MS = 2000
     BUCKET_DEPTH_MAX_MS = 3600000
     BUCKET_PEAK_PERMILLE = 1120
@@ -137,27 +138,31 @@ cdef inline int64_t peak_ns(int64_t ns, uint32_t peak_time) noexcept nogil:
     return ns * peak_time >> 10
 
 
+cdef inline int64_t bucket_prefix_ns(int64_t rate_bps) noexcept nogil:
+    if rate_bps > BUCKET_PREFIX_BYTES * 100:
+        return BUCKET_PREFIX_LEAST_NS
+    if rate_bps > BUCKET_PREFIX_BYTES * 10:
+        return bucket_ns(BUCKET_PREFIX_BYTES, rate_bps)
+    return BUCKET_PREFIX_NS
+
+
 cdef inline int64_t bucket_take_peak(
     Bucket* b, int64_t ns, int64_t rate_bps, int64_t now_ns
 ) noexcept nogil:
-    cdef int64_t prefix_ns = BUCKET_PREFIX_NS
-    if rate_bps > BUCKET_PREFIX_BYTES * 100:
-        prefix_ns = BUCKET_PREFIX_LEAST_NS
-    elif rate_bps > BUCKET_PREFIX_BYTES * 10:
-        prefix_ns = bucket_ns(BUCKET_PREFIX_BYTES, rate_bps)
-    return virtual_take(&b.peak_vt_ns, ns, prefix_ns, rate_bps, now_ns)
+    return virtual_take(
+        &b.peak_vt_ns, ns, bucket_prefix_ns(rate_bps), rate_bps, now_ns)
 
 
 cdef inline int64_t bucket_take(
     Bucket* b, int64_t n_bytes, int64_t now_ns
 ) noexcept nogil:
-    """0: granted and charged. Else nothing is charged, and there will be tokens in so
-    many nanoseconds."""
+    """0: granted and charged. BUCKET_UNLIMITED: granted, and nothing to give back. Else
+    nothing is charged, and there will be tokens in so many nanoseconds."""
     cdef int64_t rate = atomic_load_i64(&b.rate_bps)
     cdef uint32_t peak
     cdef int64_t ns, wait_ns
     if rate == 0:
-        return 0
+        return BUCKET_UNLIMITED
     ns = bucket_ns(n_bytes, rate)
     peak = atomic_load_u32(&b.peak_time)
     if peak and atomic_load_i64(&b.vt_ns) <= now_ns:
@@ -171,23 +176,36 @@ cdef inline int64_t bucket_take(
     return virtual_take(&b.vt_ns, ns, bucket_depth_ns(b), rate, now_ns)
 
 
-cdef inline void bucket_charge(
+cdef inline void virtual_charge(
+    int64_t* at, int64_t ns, int64_t depth_ns, int64_t now_ns
+) noexcept nogil:
+    cdef int64_t vt = atomic_load_i64(at)
+    cdef int64_t full = now_ns - depth_ns
+    while not atomic_cas_i64(at, &vt, (vt if vt > full else full) + ns):
+        pass
+
+
+cdef inline int64_t bucket_charge(
     Bucket* b, int64_t n_bytes, int64_t now_ns
 ) noexcept nogil:
-    """Take without asking: on debt, which the caller has to bound."""
+    """Take without asking: on debt, which the caller has to bound. 0, or
+    BUCKET_UNLIMITED: nothing was charged."""
     cdef int64_t rate = atomic_load_i64(&b.rate_bps)
-    cdef int64_t vt = atomic_load_i64(&b.vt_ns)
-    cdef int64_t full = now_ns - bucket_depth_ns(b)
+    cdef uint32_t peak = atomic_load_u32(&b.peak_time)
+    cdef int64_t ns
     if rate == 0:
-        return
-    while True:
-        if atomic_cas_i64(
-                &b.vt_ns, &vt, (vt if vt > full else full) + bucket_ns(n_bytes, rate)):
-            return
+        return BUCKET_UNLIMITED
+    ns = bucket_ns(n_bytes, rate)
+    virtual_charge(&b.vt_ns, ns, bucket_depth_ns(b), now_ns)
+    if peak:
+        virtual_charge(
+            &b.peak_vt_ns, peak_ns(ns, peak), bucket_prefix_ns(rate), now_ns)
+    return 0
 
 
 cdef inline void bucket_refund(Bucket* b, int64_t n_bytes) noexcept nogil:
-    """Undo the charge of bytes that were not sent."""
+    """Undo the charge of bytes that were not sent. What was granted while the bucket had
+    no rate was not charged: the caller must know (``charge``)."""
     cdef int64_t rate = atomic_load_i64(&b.rate_bps)
     cdef uint32_t peak = atomic_load_u32(&b.peak_time)
     cdef int64_t ns

@@ -1,8 +1,9 @@
 """Client ids that come in a header: what is accepted, and whose row it names.
 
-An id has 1 to CLIENT_ID_BYTES_MAX bytes of UTF-8 that can be printed: what would move a
-terminal's cursor or turn the direction of text is none. One that spells an address
-names the same row as the connections from there, as everywhere.
+An id has 1 to CLIENT_ID_BYTES_MAX bytes of UTF-8 that can be printed, as ``str`` means it:
+what would move a terminal's cursor or turn the direction of text is none, and whatever
+is accepted here Python can name, too. One that spells an address names the same row as
+the connections from there, as everywhere.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -10,6 +11,7 @@ from libc.string cimport memcmp, memcpy
 
 from c_crypto cimport SHA256
 from c_socket cimport AF_INET, AF_INET6, inet_pton
+from c_unicode cimport unicode_is_printable
 from clients cimport key_from_v4, key_from_v6
 from keymap cimport KEY_NAME, Key, key_zero
 from limits cimport CLIENT_ID_BYTES_MAX
@@ -58,18 +60,6 @@ cdef inline uint32_t utf8_read(const uint8_t* s, size_t n, int* used) noexcept n
     return c
 
 
-cdef inline bint is_printable(uint32_t c) noexcept nogil:
-    """Not controls, nor what is invisible or turns text (general category Cf, Zl, Zp),
-    nor spaces other than the common one."""
-    if c < 0xA1:
-        return 0x20 <= c < 0x7F
-    return not (
-        c == 0xAD or 0x600 <= c <= 0x605 or c == 0x61C or c == 0x6DD or c == 0x70F
-        or c == 0x1680 or c == 0x180E or 0x2000 <= c <= 0x200F or 0x2028 <= c <= 0x202F
-        or 0x205F <= c <= 0x206F or c == 0x3000 or 0xE000 <= c <= 0xF8FF or c == 0xFEFF
-        or 0xFFF0 <= c <= 0xFFFB or 0xFFFE <= c <= 0xFFFF or c >= 0xE0000)
-
-
 cdef inline bint clientid_is_reserved(Text t) noexcept nogil:
     """Names that metrics and the list of clients give to others."""
     return (
@@ -86,7 +76,7 @@ cdef inline bint clientid_is_usable(Text t) noexcept nogil:
         return False
     while at < t.n:
         c = utf8_read(<const uint8_t*>t.at + at, t.n - at, &used)
-        if c == UTF8_INVALID or not is_printable(c):
+        if c == UTF8_INVALID or not unicode_is_printable(c):
             return False
         at += <size_t>used
     return not clientid_is_reserved(t)

@@ -10,12 +10,13 @@ from libc.stdint cimport int64_t, uint32_t
 from bucket cimport (
     BUCKET_QUANTUM_LEAST_BYTES, BUCKET_QUANTUM_MAX_BYTES,
     BUCKET_QUANTUM_MIN_BYTES, Bucket, bucket_charge, bucket_ns, bucket_quantum,
-    bucket_refund, bucket_take, virtual_take,
+    bucket_take, virtual_take,
 )
 from c_atomic cimport atomic_add_u32, atomic_load_i32, atomic_load_i64
+from charge cimport Charge, charge_add, charge_none, charge_refund
 from clients cimport CLIENT_SERVER, Client, clients_at
 from engine cimport Engine
-from moved cimport moved_count, moved_refund
+from moved cimport moved_count
 from transfer cimport Transfer, transfer_left
 
 
@@ -37,6 +38,7 @@ cdef struct Answer:
     bint refused
     uint32_t row       # whose bucket refused
     int64_t wait_ns    # until it has tokens
+    Charge charge      # of a grant
 
 
 cdef inline Client* grant_client(Engine* e, const Transfer* t) noexcept nogil:
@@ -104,24 +106,18 @@ cdef inline bint grant_take(
     answer.wait_ns = bucket_take(&clients_at(e.clients, row).bucket, n, e.now_ns)
     answer.refused = answer.wait_ns > 0
     answer.row = row
+    if answer.wait_ns == 0:
+        charge_add(&answer.charge, row)
     return not answer.refused
-
-
-cdef inline void grant_refund(Engine* e, uint32_t row, int64_t n) noexcept nogil:
-    bucket_refund(&clients_at(e.clients, row).bucket, n)
 
 
 cdef inline bint grant_take_above(
     Engine* e, const Client* own, int64_t n, Answer* answer
 ) noexcept nogil:
-    """From the nodes above a client, from all or from none."""
+    """From the nodes above a client; what was charged until one refuses is noted."""
     if own.parent != CLIENT_SERVER and not grant_take(e, own.parent, n, answer):
         return False
-    if grant_take(e, CLIENT_SERVER, n, answer):
-        return True
-    if own.parent != CLIENT_SERVER:
-        grant_refund(e, own.parent, n)
-    return False
+    return grant_take(e, CLIENT_SERVER, n, answer)
 
 
 cdef inline void take_turn(Client* node, uint32_t* turn) noexcept nogil:
@@ -131,9 +127,10 @@ cdef inline void take_turn(Client* node, uint32_t* turn) noexcept nogil:
 
 
 cdef inline void grant_given(
-    Engine* e, Transfer* t, Client* own, int64_t n
+    Engine* e, Transfer* t, Client* own, int64_t n, Charge charge
 ) noexcept nogil:
     t.granted_bytes = n
+    t.charge = charge
     e.counters.grants += 1
     if atomic_load_i32(&own.queues):
         take_turn(own, &e.gates[t.client].turn)
@@ -147,12 +144,13 @@ cdef inline Answer grant_ask(Engine* e, Transfer* t) noexcept nogil:
     cdef Client* own = grant_client(e, t)
     cdef int64_t n = grant_size(e, own, t)
     cdef Answer answer
+    answer.charge = charge_none()
     if not grant_take(e, t.client, n, &answer):
         return answer
     if not grant_take_above(e, own, n, &answer):
-        bucket_refund(&own.bucket, n)
+        charge_refund(e.clients, t.client, answer.charge, n)
         return answer
-    grant_given(e, t, own, n)
+    grant_given(e, t, own, n, answer.charge)
     return answer
 
 
@@ -171,6 +169,7 @@ cdef inline bint grant_on_debt(Engine* e, Transfer* t, int64_t rate) noexcept no
         &own.bucket, min(transfer_left(t), BUCKET_QUANTUM_MIN_BYTES))
     cdef int64_t* at = &e.gates[t.client].early_vt_ns
     cdef Answer answer
+    answer.charge = charge_none()
     if at[0] > e.now_ns + depth_ns:  # of a rate that was far lower
         at[0] = e.now_ns
     if grant_debt_ns(own, e.now_ns) > (
@@ -180,10 +179,12 @@ cdef inline bint grant_on_debt(Engine* e, Transfer* t, int64_t rate) noexcept no
     if at[0] > e.now_ns - (depth_ns // 2 if t.moved_bytes else 0):
         return False
     if not grant_take_above(e, own, n, &answer):
+        charge_refund(e.clients, t.client, answer.charge, n)
         return False
     virtual_take(at, bucket_ns(n, early_bps), depth_ns, early_bps, e.now_ns)
-    bucket_charge(&own.bucket, n, e.now_ns)
-    grant_given(e, t, own, n)
+    if bucket_charge(&own.bucket, n, e.now_ns) == 0:
+        charge_add(&answer.charge, t.client)
+    grant_given(e, t, own, n, answer.charge)
     e.counters.grants_early += 1
     return True
 
@@ -206,7 +207,7 @@ cdef inline void grant_settle(Engine* e, Transfer* t, int64_t moved) noexcept no
 cdef inline void grant_trim(Engine* e, Transfer* t, int64_t keep) noexcept nogil:
     """Give back all but ``keep`` of what was granted and not used."""
     if t.granted_bytes > keep:
-        moved_refund(e.clients, t.client, t.granted_bytes - keep)
+        charge_refund(e.clients, t.client, t.charge, t.granted_bytes - keep)
         t.granted_bytes = keep
 
 

@@ -1,4 +1,4 @@
-"""Moved: what a client was sent, and what it gives back, on every level of the tree.
+"""Moved: what a client was sent, counted on every level of the tree.
 
 For those who take tokens: an engine's transfers (``grant``) and Python (``paying``).
 """
@@ -6,7 +6,6 @@ For those who take tokens: an engine's transfers (``grant``) and Python (``payin
 from libc.stdint cimport int64_t, uint32_t
 
 from activity cimport activity_mark
-from bucket cimport bucket_refund
 from c_atomic cimport atomic_add_i64, atomic_store_i64
 from clients cimport CLIENT_SERVER, Client, Clients, clients_at
 from window cimport window_add
@@ -26,13 +25,3 @@ cdef inline void moved_count(
         group = clients_at(t, own.parent)
         atomic_add_i64(&group.bytes_total, n_bytes)
         window_add(&group.window, n_bytes, now_ns)
-
-
-cdef inline void moved_refund(Clients* t, uint32_t row, int64_t n_bytes) noexcept nogil:
-    """``n_bytes`` that were charged were not sent. To the group of now: one that the
-    client has just left keeps what it was charged, one quantum."""
-    cdef Client* own = clients_at(t, row)
-    bucket_refund(&own.bucket, n_bytes)
-    bucket_refund(&clients_at(t, CLIENT_SERVER).bucket, n_bytes)
-    if own.parent != CLIENT_SERVER:
-        bucket_refund(&clients_at(t, own.parent).bucket, n_bytes)

@@ -10,15 +10,15 @@ from libc.stdint cimport int64_t, uint32_t
 
 from activity cimport activity_mark
 from bucket cimport (
-    BUCKET_QUANTUM_MAX_BYTES, bucket_charge, bucket_ns, bucket_quantum, bucket_refund,
-    bucket_take,
+    BUCKET_QUANTUM_MAX_BYTES, bucket_charge, bucket_ns, bucket_quantum, bucket_take,
 )
 from c_atomic cimport (
     atomic_add_i32, atomic_add_u32, atomic_load_i32, atomic_load_i64,
 )
+from charge cimport Charge, charge_add, charge_none, charge_refund
 from clients cimport CLIENT_SERVER, Client, Clients, client_use, clients_at
 from holders cimport HOLD_TRANSFER, holders_join, holders_leave
-from moved cimport moved_count, moved_refund
+from moved cimport moved_count
 
 
 cdef enum:
@@ -36,6 +36,7 @@ cdef struct Payer:
     uint32_t row
     uint32_t waits_at      # 1 + the row whose bucket refused; 0: it does not wait
     int64_t waits_since_ns
+    Charge charge          # of what it took last
 
 
 cdef inline Client* payer_client(const Payer* p) noexcept nogil:
@@ -50,6 +51,7 @@ cdef inline void payer_join(
     p.clients = clients
     p.row = row
     p.waits_at = 0
+    p.charge = charge_none()
     holders_join(&payer_client(p).holders, HOLD_TRANSFER)
     client_use(payer_client(p), now_ns)
 
@@ -100,19 +102,21 @@ cdef inline bint payer_take_on_debt(
     if rate == 0 or bucket_ns(most, rate) < (
             atomic_load_i64(&node.bucket.vt_ns) - now_ns):
         return False
-    bucket_charge(&node.bucket, n, now_ns)
-    return True
+    return bucket_charge(&node.bucket, n, now_ns) == 0
 
 
 cdef inline int64_t payer_take_of(
-    Payer* p, uint32_t row, int64_t n, int64_t now_ns
+    Payer* p, uint32_t row, int64_t n, int64_t now_ns, Charge* charge
 ) noexcept nogil:
     """From the bucket of one row: 0, or how long until it has tokens."""
     cdef Client* node = clients_at(p.clients, row)
     cdef int64_t wait_ns = bucket_take(&node.bucket, n, now_ns)
+    if (wait_ns > 0 and payer_is_starved(p, node, now_ns)
+            and payer_take_on_debt(node, n, now_ns)):
+        wait_ns = 0
     if wait_ns == 0:
-        return 0
-    if payer_is_starved(p, node, now_ns) and payer_take_on_debt(node, n, now_ns):
+        charge_add(charge, row)
+    if wait_ns <= 0:
         return 0
     payer_wait(p, row, now_ns)
     return wait_ns
@@ -137,24 +141,24 @@ cdef inline int64_t payer_take(Payer* p, int64_t n, int64_t now_ns) noexcept nog
     nothing is, and there will be tokens in so many nanoseconds."""
     cdef Client* own = payer_client(p)
     cdef uint32_t parent = own.parent
-    cdef int64_t wait_ns = payer_take_of(p, p.row, n, now_ns)
-    if wait_ns:
-        return wait_ns
-    if parent != CLIENT_SERVER:
-        wait_ns = payer_take_of(p, parent, n, now_ns)
+    cdef Charge charge = charge_none()
+    cdef int64_t wait_ns
+    wait_ns = payer_take_of(p, p.row, n, now_ns, &charge)
+    if wait_ns == 0 and parent != CLIENT_SERVER:
+        wait_ns = payer_take_of(p, parent, n, now_ns, &charge)
     if wait_ns == 0:
-        wait_ns = payer_take_of(p, CLIENT_SERVER, n, now_ns)
-        if wait_ns == 0:
-            payer_took(p, own)
-            return 0
-        if parent != CLIENT_SERVER:
-            bucket_refund(&clients_at(p.clients, parent).bucket, n)
-    bucket_refund(&own.bucket, n)
-    return wait_ns
+        wait_ns = payer_take_of(p, CLIENT_SERVER, n, now_ns, &charge)
+    if wait_ns:
+        charge_refund(p.clients, p.row, charge, n)
+        return wait_ns
+    p.charge = charge
+    payer_took(p, own)
+    return 0
 
 
 cdef inline void payer_refund(Payer* p, int64_t n) noexcept nogil:
-    moved_refund(p.clients, p.row, n)
+    """Where the last was taken, also of what was taken before it."""
+    charge_refund(p.clients, p.row, p.charge, n)
 
 
 cdef inline void payer_settle(Payer* p, int64_t n, int64_t now_ns) noexcept nogil:

@@ -6,9 +6,10 @@ at once, and each is looked at for every quantum: so it has two cache lines, the
 reads the first one only, and what the response consists of is elsewhere (``Message``).
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t
 
 from c_socket cimport msghdr
+from charge cimport Charge, charge_none
 from filecache cimport File, file_unref
 from image cimport Image, image_unref
 from limits cimport GATHER_MAX, INLINE_MOVE_BYTES
@@ -34,7 +35,8 @@ cdef struct Transfer:
     int64_t moved_bytes    # written to the socket
     int64_t granted_bytes  # charged, not yet moved
     uint32_t client        # row in the client table
-    int pipe               # index in the pool while a fill is in flight, or -1
+    int16_t pipe           # index in the pool while a fill is in flight, or -1
+    Charge charge          # whose buckets the granted bytes were charged to
     uint8_t state
     uint8_t strategy       # of the spans in the file (strategy.pxd)
     uint8_t span           # the current one
@@ -67,6 +69,7 @@ cdef inline void transfer_reset(Transfer* t, Message* message) noexcept nogil:
     t.state = TRANSFER_READY
     t.close_after = t.corked = False
     t.strategy = 0
+    t.charge = charge_none()
     t.pipe = -1
 
 

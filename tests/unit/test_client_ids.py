@@ -2,7 +2,7 @@
 
 import hashlib
 import ipaddress
-import unicodedata
+import sys
 
 import pytest
 from hypothesis import given
@@ -46,16 +46,21 @@ def test_only_utf_8_is_usable(value: bytes) -> None:
 
 
 @given(st.text(min_size=1, max_size=16))
-def test_what_python_prints_is_usable(text: str) -> None:
-    """And nothing that moves a cursor; code points that nobody has assigned may be
-    either."""
+def test_what_python_prints_is_usable_and_nothing_else(text: str) -> None:
+    """A row whose name Python refused could not be given a limit."""
     value = text.encode("utf-8", "surrogatepass")
-    usable = _testing.client_id_usable(value)
-    if text.isprintable() and len(value) <= 64 and text != "other":
-        assert usable
-    kinds = {unicodedata.category(c) for c in text}
-    if kinds & {"Cc", "Cs", "Zl", "Zp"}:
-        assert not usable
+    possible = text.isprintable() and len(value) <= 64 and text != "other"
+    assert _testing.client_id_usable(value) == possible
+
+
+def test_every_character_is_usable_when_python_prints_it() -> None:
+    wrong = [
+        c
+        for c in range(sys.maxunicode + 1)
+        if _testing.client_id_usable(chr(c).encode("utf-8", "surrogatepass"))
+        != chr(c).isprintable()
+    ]
+    assert not wrong
 
 
 @given(st.ip_addresses())

@@ -130,3 +130,40 @@ def test_a_clock_that_jumps_grants_no_more_than_a_full_bucket() -> None:
         world._use(0, number, n)
         world._go_on(0, number)
     assert world.sent[ann] - before <= 2 * MB + 5 * 26_000 + 64 * KIB
+
+
+def in_flight(world: World, row: int) -> int:
+    """Bytes of a grant that nobody has settled yet."""
+    world.engines[0].assign(0, row)
+    n: int = world.engines[0].ask(0)
+    assert n > 0
+    return n
+
+
+@pytest.mark.parametrize("level", [SERVER, 1, 2])
+def test_a_limit_set_during_a_download_begins_with_no_tokens(level: int) -> None:
+    """What was granted when nothing was limited was charged to nobody: what is not sent
+    of it is nobody's."""
+    world = World(1)
+    ann = world.rows[0]
+    world.table.allow(ann, 0, group=1)
+    in_flight(world, ann)
+    world.table.set_rate({2: ann}.get(level, level), MB)
+    world.engines[0].settle(0, 0)
+    for row in (SERVER, 1, ann):
+        assert world.table.row(row)["fill_bytes"] == 0
+
+
+def test_a_group_that_a_client_has_joined_is_given_back_nothing_for_it() -> None:
+    """But the one that was charged is."""
+    world = World(1)
+    ann = world.rows[0]
+    world.table.allow(1, MB)
+    world.table.allow(2, MB)
+    world.table.allow(ann, 0, group=1)
+    n = in_flight(world, ann)
+    assert world.table.row(1)["fill_bytes"] == pytest.approx(-n, abs=1)
+    world.table.move(ann, 2)
+    world.engines[0].settle(0, 0)
+    assert world.table.row(1)["fill_bytes"] == pytest.approx(0, abs=1)
+    assert world.table.row(2)["fill_bytes"] == 0
