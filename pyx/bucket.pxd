@@ -204,8 +204,8 @@ cdef inline int64_t bucket_charge(
 
 
 cdef inline void bucket_refund(Bucket* b, int64_t n_bytes) noexcept nogil:
-    """Undo the charge of bytes that were not sent. What was granted while the bucket had
-    no rate was not charged: the caller must know (``charge``)."""
+    """Undo the charge of bytes that were not sent. What was granted while the bucket
+    had no rate was not charged: the caller must know (``charge``)."""
     cdef int64_t rate = atomic_load_i64(&b.rate_bps)
     cdef uint32_t peak = atomic_load_u32(&b.peak_time)
     cdef int64_t ns

@@ -1,9 +1,9 @@
 """Client ids that come in a header: what is accepted, and whose row it names.
 
-An id has 1 to CLIENT_ID_BYTES_MAX bytes of UTF-8 that can be printed, as ``str`` means it:
-what would move a terminal's cursor or turn the direction of text is none, and whatever
-is accepted here Python can name, too. One that spells an address names the same row as
-the connections from there, as everywhere.
+An id has 1 to CLIENT_ID_BYTES_MAX bytes of UTF-8 that can be printed, as ``str``
+means it: what would move a terminal's cursor or turn the direction of text is none,
+and whatever is accepted here Python can name, too. One that spells an address names
+the same row as the connections from there, as everywhere.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
