@@ -29,15 +29,19 @@ _LOCK_FILE = "lock"
 
 def dump_accounts(accounts: Mapping[str, Account]) -> bytes:
     """What ``parse_accounts`` reads."""
-    quotas = {
-        name: {
-            "start": account.start.isoformat(),
-            "used_bytes": {str(t): n for t, n in account.used_bytes.items()},
-        }
-        for name, account in accounts.items()
-    }
+    quotas = {name: _saved(account) for name, account in accounts.items()}
     state = {"version": STATE_VERSION, "quotas": quotas}
     return json.dumps(state, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _saved(account: Account) -> dict[str, Any]:
+    saved: dict[str, Any] = {
+        "start": account.start.isoformat(),
+        "used_bytes": {str(t): n for t, n in account.used_bytes.items()},
+    }
+    if account.latest > account.start:  # the clock was set back
+        saved["latest"] = account.latest.isoformat()
+    return saved
 
 
 def parse_accounts(raw: bytes) -> dict[str, Account]:
@@ -60,7 +64,9 @@ def _account(name: str, saved: Any) -> Account:
         if type(n_bytes) is not int or n_bytes < 0:
             raise ValueError(f"{name}: {word}: {n_bytes!r} is no number of bytes")
         used[_target(word)] = n_bytes
-    return Account(date.fromisoformat(str(saved.get("start"))), used)
+    start = date.fromisoformat(str(saved.get("start")))
+    latest = date.fromisoformat(str(saved.get("latest", start)))
+    return Account(start, used, latest)
 
 
 def _table(value: Any, name: str) -> dict[str, Any]:

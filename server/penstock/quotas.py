@@ -127,20 +127,35 @@ class QuotaUse(NamedTuple):
 
 @dataclass
 class Account:
-    """What was used of one quota in one period; the first day names the period."""
+    """What was used of one quota.
+
+    Args:
+        start: first day of the period that it is by the clock.
+        latest: first day of the latest period that it ever was; later than ``start``
+            when the clock was set back.
+    """
 
     start: date
     used_bytes: dict[Target, int] = field(default_factory=dict)
+    latest: date = date.min
+
+    def __post_init__(self) -> None:
+        self.latest = max(self.latest, self.start)
+
+    def copy(self) -> "Account":
+        return Account(self.start, dict(self.used_bytes), self.latest)
 
     def roll(self, start: date) -> bool:
         """Go on to the period that begins on ``start``; True when usage was dropped.
 
-        Usage is dropped only for a later period. A clock that was set back takes it
-        along: it was used lately, whatever the clock said.
+        Usage is dropped only for a period later than all before. A clock that was set
+        back takes it along: it was used lately, whatever the clock said. When the clock
+        is set right again, the usage is of that period still.
         """
-        earlier, self.start = self.start, start
-        if start <= earlier:
+        self.start = start
+        if start <= self.latest:
             return False
+        self.latest = start
         self.used_bytes.clear()
         return True
 
@@ -226,7 +241,7 @@ class Ledger:
         used = account.used_bytes.get(target, 0)
         stage = quota.stage_of(used)
         rate = quota.cap_at(stage).rate_bps if stage else None
-        ends = period_end(account.start, quota.per, quota.timezone)
+        ends = period_end(account.latest, quota.per, quota.timezone)
         return QuotaUse(name, target, used, quota.volume_bytes, stage, rate, ends)
 
     def _roll(self, now: datetime) -> bool:

@@ -162,10 +162,8 @@ class TimedLimits:
             await trio.sleep(SAVE_S)
             if self._unsaved:
                 self._unsaved = False
-                copy = {
-                    name: Account(account.start, dict(account.used_bytes))
-                    for name, account in self.ledger.accounts.items()
-                }
+                accounts = self.ledger.accounts.items()
+                copy = {name: account.copy() for name, account in accounts}
                 try:
                     error = await trio.to_thread.run_sync(_attempt, store, copy)
                 except BaseException:  # cancelled before it began: ``close`` saves

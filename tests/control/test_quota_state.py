@@ -31,7 +31,10 @@ targets = st.one_of(
     st.sampled_from([Target("server"), Target("default")]),
 )
 accounts = st.builds(
-    Account, st.dates(), st.dictionaries(targets, st.integers(0, 1 << 62), max_size=5)
+    Account,
+    st.dates(),
+    st.dictionaries(targets, st.integers(0, 1 << 62), max_size=5),
+    st.dates(),
 )
 
 
@@ -69,6 +72,11 @@ def test_nothing_is_there_at_first_and_what_was_saved_last_afterwards(
         (b'{"version":1}', "quotas is no JSON object"),
         (b'{"version":1,"quotas":{"q":1}}', "q is no JSON object"),
         (b'{"version":1,"quotas":{"q":{"used_bytes":{}}}}', "Invalid isoformat"),
+        (
+            b'{"version":1,"quotas":{"q":{"start":"2026-11-24","latest":null,'
+            b'"used_bytes":{}}}}',
+            "Invalid isoformat",
+        ),
         (
             b'{"version":1,"quotas":{"q":{"start":"2026-11-24",'
             b'"used_bytes":{"client:a":-1}}}}',
@@ -167,3 +175,19 @@ def test_the_file_is_plain_json_with_a_version(store: QuotaStore) -> None:
         "version": 1,
         "quotas": {"daily": {"start": "2026-11-24", "used_bytes": {"client:alice": 5}}},
     }
+
+
+def test_the_latest_period_is_in_the_file_only_while_the_clock_is_set_back() -> None:
+    account = Account(DAY, {ALICE: 5})
+    plain = dump_accounts({"daily": account})
+    assert b"latest" not in plain
+    assert parse_accounts(plain)["daily"].latest == DAY
+    account.roll(date(2026, 11, 23))
+    saved = dump_accounts({"daily": account})
+    assert json.loads(saved)["quotas"]["daily"] == {
+        "start": "2026-11-23",
+        "latest": "2026-11-24",
+        "used_bytes": {"client:alice": 5},
+    }
+    account.roll(DAY)
+    assert dump_accounts({"daily": account}) == plain

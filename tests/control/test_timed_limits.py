@@ -1,5 +1,6 @@
 """The task of schedules and quotas: on time, after a reload, over a restart."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -264,6 +265,28 @@ async def test_a_kill_loses_at_most_the_usage_since_the_last_save(
             assert before <= world.saved() <= used[-1]
         nursery.cancel_scope.cancel()
     assert world.saved() == used[-1]
+
+
+async def test_usage_outlasts_a_clock_that_is_set_back_over_a_kill(
+    world: World, autojump_clock: MockClock, without_threads: None
+) -> None:
+    settings = Timed(quotas={"q": quota()})
+    killed = world.folder.with_name("killed")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.open(settings).run)
+        world.send("a", 1000)
+        await trio.sleep(1)
+        world.offset = timedelta(days=-1)
+        world.send("a", 1)
+        await trio.sleep(SAVE_S + COUNT_S)
+        shutil.copytree(world.folder, killed)
+        nursery.cancel_scope.cancel()
+    world.folder, world.offset = killed, timedelta()
+    world.table.caps.clear()
+    with closing(world.open(settings)) as again:
+        assert world.table.caps == {"client:a": (2 * MB, "quota")}
+        [use] = again.uses("a", None, is_default=True)
+        assert use.used_bytes == 1001
 
 
 def test_the_last_bytes_are_saved_at_the_end_and_count_after_a_restart(
