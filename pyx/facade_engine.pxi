@@ -2,7 +2,7 @@
 
 from libc.stdlib cimport calloc, free
 
-from c_atomic cimport atomic_load_u32
+from c_atomic cimport atomic_add_i64, atomic_load_u32
 from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
 from conn cimport Conn as EngineConn
 from counters cimport FIRST_BYTE_BOUND_NS, FIRST_BYTE_BOUNDS, STATUS_SLOTS
@@ -239,6 +239,8 @@ cdef class Engine:
             rc = loop_run(self.e)
         if self in self.clients.engines:
             self.clients.engines.remove(self)
+            atomic_add_i64(
+                &self.clients.table.rows[CLIENT_SERVER].bytes_total, self.sent_bytes())
         if rc < 0:
             raise setup_error(-rc)
 
@@ -256,6 +258,9 @@ cdef class Engine:
     cdef bint looks_before(self, uint32_t version) noexcept:
         """May still look at an identity that ``version`` or an earlier one replaced."""
         return self.started and atomic_load_u32(&self.e.identity_seen) < version
+
+    cdef int64_t sent_bytes(self) noexcept:
+        return self.e.counters.bytes_sent
 
     cdef void retime(self, uint32_t row) noexcept:
         self.post(MAIL_RETIME, row, 0)

@@ -5,11 +5,11 @@ from libc.string cimport memcpy
 
 from activity cimport activity_has
 from bucket cimport bucket_fill_bytes
-from c_atomic cimport atomic_load_i32, atomic_load_i64
+from c_atomic cimport atomic_load_i32, atomic_load_i64, atomic_load_u32
 from clients cimport (
-    CLIENT_OVERFLOW, LIMITER_CLIENT, LIMITER_GROUP, LIMITER_NONE, LIMITER_SERVER,
-    ROW_KEY_BYTES, Client, Clients, client_kind, clients_at, clients_cap_bps,
-    clients_id,
+    CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_CLIENT, LIMITER_GROUP, LIMITER_NONE,
+    LIMITER_SERVER, ROW_KEY_BYTES, Client, Clients, client_kind, clients_at,
+    clients_cap_bps, clients_id,
 )
 from holders cimport holders_connections, holders_transfers
 from keymap cimport KEY_ADDRESS
@@ -72,6 +72,17 @@ class GroupRow(NamedTuple):
     limited_by: str
 
 
+class ServerRow(NamedTuple):
+    rate_bps: int
+    effective_bps: int
+    cap_bps: int
+    limited_by: str
+    mean_bps: int
+    bytes_total: int
+    active: int
+    backlogged: int
+
+
 cdef struct RowCopy:
     # Of one moment: meanwhile the row could go to another client.
     Client client
@@ -128,3 +139,29 @@ cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now
         c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps, SOURCES[c.source],
         atomic_load_i64(&c.bucket.rate_bps), atomic_load_i64(&c.bytes_total),
         window_mean_bps(&c.window, now), active, backlogged, c.cap_bps, LIMITERS[by])
+
+
+cdef uint8_t limiter_of_server(const Clients* t, const Tree* tree) noexcept:
+    """Its own limit, if some client got less in the last pass because of it."""
+    cdef uint32_t i
+    cdef uint8_t own = limiter_own(t, CLIENT_SERVER)
+    for i in range(tree.members_n):
+        if tree.members[i].backlogged and tree.members[i].bound == LIMITER_SERVER:
+            return LIMITER_SERVER if own == LIMITER_CLIENT else own
+    return LIMITER_NONE
+
+
+cdef int64_t mean_bps_of_all(const Clients* t, int64_t now) noexcept:
+    cdef int64_t total = 0
+    cdef uint32_t row
+    for row in range(CLIENT_OVERFLOW, atomic_load_u32(&t.used)):
+        total += window_mean_bps(&t.rows[row].window, now)
+    return total
+
+
+cdef server_row(Clients* t, const Tree* tree, int64_t bytes_total, int64_t now):
+    cdef Client* c = clients_at(t, CLIENT_SERVER)
+    return ServerRow(
+        c.allowed.rate_bps, atomic_load_i64(&c.bucket.rate_bps), c.cap_bps,
+        LIMITERS[limiter_of_server(t, tree)], mean_bps_of_all(t, now), bytes_total,
+        tree.members_n, tree.backlogged_n)

@@ -13,7 +13,8 @@ from bucket cimport (
     BUCKET_QUANTUM_MAX_BYTES, bucket_charge, bucket_ns, bucket_quantum, bucket_take,
 )
 from c_atomic cimport (
-    atomic_add_i32, atomic_add_u32, atomic_load_i32, atomic_load_i64,
+    atomic_add_i32, atomic_add_i64, atomic_add_u32, atomic_load_i32,
+    atomic_load_i64,
 )
 from charge cimport Charge, charge_add, charge_none, charge_refund
 from clients cimport CLIENT_SERVER, Client, Clients, client_use, clients_at
@@ -164,3 +165,5 @@ cdef inline void payer_refund(Payer* p, int64_t n) noexcept nogil:
 cdef inline void payer_settle(Payer* p, int64_t n, int64_t now_ns) noexcept nogil:
     """``n`` charged bytes were moved: they count as those that engines send."""
     moved_count(p.clients, p.row, n, now_ns)
+    # An engine's counters have what it sends; nobody else counts this for the server.
+    atomic_add_i64(&clients_at(p.clients, CLIENT_SERVER).bytes_total, n)

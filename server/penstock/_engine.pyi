@@ -78,6 +78,16 @@ class GroupRow(NamedTuple):
     cap_bps: int
     limited_by: Limiter
 
+class ServerRow(NamedTuple):
+    rate_bps: int  # of all clients together; 0 = unlimited
+    effective_bps: int  # with the cap, at which its bucket runs now; 0 = unlimited
+    cap_bps: int  # one more limit, of a schedule or quota; 0 = none
+    limited_by: Limiter  # what keeps it from more now
+    mean_bps: int  # bytes per second over the last ten complete seconds
+    bytes_total: int  # never falls
+    active: int  # clients that were active in the last control pass
+    backlogged: int  # of them: wanted more than they got
+
 class ClientTable:
     """The clients, their limits and buckets; shared by all engines.
 
@@ -201,6 +211,9 @@ class ClientTable:
         """
 
     def groups(self) -> list[GroupRow]: ...
+    def server(self) -> ServerRow:
+        """All clients together; costs a look at every row."""
+
     def set_pace(self, pace: bool) -> None:
         """Whether the kernel is told to spread out what limited clients are sent
         (SO_MAX_PACING_RATE)."""

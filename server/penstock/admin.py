@@ -14,8 +14,15 @@ from penstock import __version__
 from penstock.admin_clients import add_clients
 from penstock.admin_groups import add_groups
 from penstock.admin_guard import Guard
-from penstock.admin_models import ConfigView, ProcessView, Reason, StatusView
+from penstock.admin_models import (
+    ConfigView,
+    ProcessView,
+    Reason,
+    ServerView,
+    StatusView,
+)
 from penstock.admin_versions import etag
+from penstock.admin_views import server_view
 from penstock.control import Control, State
 from penstock.facade import EngineHandle
 from penstock.process import open_descriptors, resident_bytes
@@ -87,6 +94,10 @@ def _add_views(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) 
             render, registry, accept, limiter=scrapes
         )
         return Response(body, headers={"content-type": content_type})
+
+    @app.get("/server")
+    async def server() -> ServerView:
+        return server_view(control.clients.server())
 
     @app.get("/status")
     async def status() -> StatusView:

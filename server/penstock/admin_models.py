@@ -243,6 +243,23 @@ class GroupsView(BaseModel):
     config_version: int
 
 
+class ServerView(BaseModel):
+    """All clients together."""
+
+    rate_bps: int | None = Field(description="bytes per second; null: no limit")
+    effective_bps: int | None = Field(description="it has now; null: no limit")
+    cap_bps: int | None = Field(description="of a schedule or quota; null: none")
+    limited_by: Limiter = Field(description="what keeps it from more now")
+    mean_bps: int = Field(
+        description="bytes per second over the last ten complete seconds"
+    )
+    bytes_total: int
+    active: int = Field(
+        description="clients that were active lately, while there is something to share"
+    )
+    backlogged: int = Field(description="of them: those who wanted more")
+
+
 class ProcessView(BaseModel):
     pid: int
     open_fds: int

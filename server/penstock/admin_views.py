@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.admin_models import ClientView, GroupView, QuotaView
+from penstock.admin_models import ClientView, GroupView, QuotaView, ServerView
 from penstock.allowances import UNLIMITED, Allowance, Source
 from penstock.durations import SECOND_NS
 from penstock.timed_limits import TimedLimits
 
 if TYPE_CHECKING:
-    from penstock._engine import ClientRow, GroupRow
+    from penstock._engine import ClientRow, GroupRow, ServerRow
 
 # 0 means that there is none, or that it follows from the rate.
 _NULLABLE = {"rate_bps", "ceil_bps", "burst_bytes", "peak_bps"}
@@ -25,6 +25,10 @@ def client_view(row: "ClientRow", now_ns: int) -> ClientView:
 
 def group_view(row: "GroupRow", source: Source) -> GroupView:
     return GroupView(**{**_shown(row._asdict()), "source": source})
+
+
+def server_view(row: "ServerRow") -> ServerView:
+    return ServerView(**_shown(row._asdict()))
 
 
 def quota_views(row: "ClientRow", timed: TimedLimits) -> list[QuotaView]:

@@ -1,4 +1,4 @@
-"""Metrics of the clients: the top ones by name, all others as one; and of all.
+"""Metrics of the clients: the top ones by name, all others as one.
 
 The label ``client_id`` has at most ``telemetry.top_clients`` + 1 values, whatever
 clients do. A client that leaves the top moves into ``other``: sums over all values stay
@@ -37,16 +37,6 @@ class ClientCollector(Collector):
                 family.add_metric([name], sum(value(row) for row in members))
             yield family
         yield _limited_by(labelled)
-        yield GaugeMetricFamily(
-            "penstock_total_limit_bytes_per_second",
-            "Configured limit of all clients together; +Inf is no limit",
-            value=bps(self._control.tree.total_rate_bps),
-        )
-        yield GaugeMetricFamily(
-            "penstock_total_mean_bytes_per_second",
-            "Bytes sent to all clients, mean of ten complete seconds",
-            value=sum(row.mean_bps for row in rows),
-        )
 
 
 def _families() -> "list[tuple[Family, Callable[[ClientRow], float]]]":

@@ -17,6 +17,7 @@ from penstock.metrics_engines import EngineCollector
 from penstock.metrics_groups import GroupCollector
 from penstock.metrics_limiter import LimiterCollector
 from penstock.metrics_quotas import QuotaCollector
+from penstock.metrics_server import ServerCollector
 
 
 def make_registry(
@@ -27,6 +28,7 @@ def make_registry(
     registry.register(EngineCollector(engines))
     registry.register(ClientCollector(control))
     registry.register(GroupCollector(control))
+    registry.register(ServerCollector(control))
     registry.register(ControlCollector(control))
     registry.register(QuotaCollector(control.timed))
     registry.register(LimiterCollector(control.limiter))

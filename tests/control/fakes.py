@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ClientRow,
         EngineStatistics,
         GroupRow,
+        ServerRow,
         SharePass,
         TransferRow,
     )
@@ -86,6 +87,17 @@ class FakeGroupRow(NamedTuple):
     limited_by: str = "none"
 
 
+class FakeServerRow(NamedTuple):
+    rate_bps: int = 0
+    effective_bps: int = 0
+    cap_bps: int = 0
+    limited_by: str = "none"
+    mean_bps: int = 0
+    bytes_total: int = 0
+    active: int = 0
+    backlogged: int = 0
+
+
 class FakeClients(FakeCaps):
     """``ClientTable``: rows by id, groups by name; refusals change nothing."""
 
@@ -98,6 +110,7 @@ class FakeClients(FakeCaps):
         self.told_apart: list[IdentityRules | None] = []
         self.rows: dict[str, FakeRow] = {}
         self.group_rows: dict[str, FakeGroupRow] = {}
+        self.server_row = FakeServerRow()
         self.configured: list[dict[str, Any]] = []
         self.said: list[tuple[str, str]] = []  # what was changed one by one
         self.passes = 0
@@ -158,6 +171,9 @@ class FakeClients(FakeCaps):
                 "default_group": default_group,
             }
         )
+        self.server_row = self.server_row._replace(
+            rate_bps=total.rate_bps, effective_bps=total.rate_bps
+        )
         self._put_groups(groups)
         self.told_apart.append(identity)
         for client_id, row in list(self.rows.items()):
@@ -217,6 +233,10 @@ class FakeClients(FakeCaps):
 
     def groups(self) -> "list[GroupRow]":
         return cast("list[GroupRow]", list(self.group_rows.values()))
+
+    def server(self) -> "ServerRow":
+        mean_bps = sum(row.mean_bps for row in self.rows.values())
+        return cast("ServerRow", self.server_row._replace(mean_bps=mean_bps))
 
 
 def check_allowance(allowed: Allowance) -> None:

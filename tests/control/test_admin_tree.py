@@ -12,6 +12,7 @@ from tests.control.fakes import (
     FakeEngine,
     FakeGroupRow,
     FakeRow,
+    FakeServerRow,
     FakeTransfer,
     MakeControl,
 )
@@ -249,6 +250,20 @@ async def test_a_group_is_made_shown_and_dropped(
     ]
     assert dropped.json() == {"name": "ci", "config_version": control.version}
     assert (gone.status_code, again.status_code) == (404, 404)
+
+
+async def test_the_server_is_shown_with_what_it_has_and_why(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control()
+    row = FakeServerRow(9, 7, 7, "quota", bytes_total=6, active=3, backlogged=2)
+    async with api(control) as client:
+        free = (await client.get("/server")).json()
+        clients.server_row = row
+        limited = (await client.get("/server")).json()
+    assert limited == row._asdict()
+    none = {"rate_bps": None, "effective_bps": None, "cap_bps": None}
+    assert free == FakeServerRow()._asdict() | none
 
 
 async def test_what_the_api_said_is_shown_beside_the_settings(

@@ -20,6 +20,7 @@ from tests.control.fakes import (
     FakeEngine,
     FakeGroupRow,
     FakeRow,
+    FakeServerRow,
     FakeTransfer,
     MakeControl,
     engine_numbers,
@@ -63,6 +64,7 @@ def test_the_fakes_have_the_fields_of_the_facade() -> None:
     }
     assert set(FakeRow._fields) == facade_fields("ClientRow")
     assert set(FakeGroupRow._fields) == facade_fields("GroupRow")
+    assert set(FakeServerRow._fields) == facade_fields("ServerRow")
     assert set(FakeTransfer._fields) == facade_fields("TransferRow")
 
 
@@ -254,6 +256,23 @@ def test_the_server_as_a_whole_has_a_limit_and_a_mean(
     assert of(series, "penstock_total_mean_bytes_per_second") == {"": 12}
     limited = make_control("[shaping]\ntotal_rate = 9")
     assert of(scrape(limited), "penstock_total_limit_bytes_per_second") == {"": 9}
+
+
+def test_what_the_server_has_now_and_why_is_reported(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[shaping]\ntotal_rate = 9")
+    series = scrape(control)
+    assert of(series, "penstock_total_effective_bytes_per_second") == {"": 9}
+    assert of(series, "penstock_total_limited_by") == {"none": 1}
+    clients.server_row = FakeServerRow(9, effective_bps=5, limited_by="schedule")
+    series = scrape(control)
+    assert of(series, "penstock_total_limit_bytes_per_second") == {"": 9}
+    assert of(series, "penstock_total_effective_bytes_per_second") == {"": 5}
+    assert of(series, "penstock_total_limited_by") == {"schedule": 1}
+    clients.server_row = FakeServerRow()
+    effective = of(scrape(control), "penstock_total_effective_bytes_per_second")
+    assert effective == {"": math.inf}
 
 
 def test_groups_are_reported(make_control: MakeControl, clients: FakeClients) -> None:

@@ -25,7 +25,9 @@ def listener() -> socket.socket:
         yield server  # type: ignore[misc]
 
 
-def make(listener: socket.socket, root: Path) -> Engine:
+def make(
+    listener: socket.socket, root: Path, clients: ClientTable | None = None
+) -> Engine:
     folder = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
         return Engine(
@@ -33,7 +35,7 @@ def make(listener: socket.socket, root: Path) -> Engine:
             cpu=0,
             root_fd=folder,
             listen_fds=[listener.fileno()],
-            clients=ClientTable(),
+            clients=clients or ClientTable(),
             media_types={"txt": "text/plain"},
         )
     finally:
@@ -59,6 +61,23 @@ def test_an_engine_that_was_stopped_has_closed_every_connection(
         assert engine.statistics()["state"] == "stopped"
     del engine
     assert descriptors() == before
+
+
+def test_what_it_sent_is_counted_when_it_has_ended(
+    listener: socket.socket, root: Path
+) -> None:
+    table = ClientTable()
+    engine = make(listener, root, table)
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    with socket.create_connection(listener.getsockname()) as client:
+        client.sendall(request("/hello.txt"))
+        assert client.recv(4096)
+    engine.stop(5 * 10**9)
+    thread.join(10)
+    sent = engine.statistics()["bytes_sent_total"]
+    assert sent > 0
+    assert table.server().bytes_total == sent
 
 
 def test_an_engine_that_never_ran_gives_everything_back(

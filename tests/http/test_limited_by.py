@@ -76,6 +76,50 @@ def test_a_group_says_whether_it_is_its_own_limit_or_the_servers(
         assert group()["effective_bps"] == 1_000_000
 
 
+SCHEDULE = '[[schedules]]\napplies_to = ["server"]\nrate = "500kB/s"\n'
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason", "rate_bps", "effective_bps"),
+    [
+        ('[shaping]\ntotal_rate = "500kB/s"\n', "server", 500_000, 500_000),
+        (SCHEDULE, "schedule", None, 500_000),
+        (
+            '[shaping]\ntotal_rate = "50MB/s"\nclient_rate = "500kB/s"\n',
+            "none",
+            50_000_000,
+            50_000_000,
+        ),
+        (
+            '[shaping]\ntotal_rate = "50MB/s"\nclient_group = "g"\n'
+            '[groups.g]\nrate = "500kB/s"\n',
+            "none",
+            50_000_000,
+            50_000_000,
+        ),
+    ],
+)
+def test_the_server_says_what_it_has_and_whether_that_is_too_little(
+    start: Callable[..., Server],
+    config: Callable[[str], str],
+    limits: str,
+    reason: str,
+    rate_bps: int | None,
+    effective_bps: int,
+) -> None:
+    server = start("--config", config(limits))
+    assert server.ask("/server")["limited_by"] == "none", "nothing runs"
+    with Download(server, 2) as download:
+        download.read(1.2)
+        server.wait("a client", lambda: server.ask("/server")["backlogged"] == 1)
+        server.wait("why", lambda: server.ask("/server")["limited_by"] == reason)
+        shown = server.ask("/server")
+        assert (shown["rate_bps"], shown["effective_bps"]) == (rate_bps, effective_bps)
+        assert shown["active"] == 1
+        assert shown["bytes_total"] >= download.total
+        assert shown["mean_bps"] > 0
+
+
 def test_a_downloader_is_told_if_the_operator_wants_that(
     start: Callable[..., Server], config: Callable[[str], str]
 ) -> None:

@@ -147,3 +147,28 @@ def test_a_group_takes_its_cap_with_it(table: ClientTable) -> None:
     table.drop_group("g")
     table.set_group("h", Allowance(), "api")
     assert [(g.name, g.cap_bps) for g in table.groups()] == [("h", 0)]
+
+
+def test_what_all_clients_were_sent_together_outlasts_their_rows(
+    table: ClientTable,
+) -> None:
+    assert table.server().bytes_total == 0
+    for i in range(400):  # in 200 rows
+        move(table, f"c{i}", 5)
+    assert table.recycled_total == 200
+    assert table.server().bytes_total == 400 * 5
+
+
+def test_the_server_runs_at_the_lower_of_rate_and_cap(table: ClientTable) -> None:
+    def limits() -> tuple[int, int, int]:
+        row = table.server()
+        return row.rate_bps, row.effective_bps, row.cap_bps
+
+    assert limits() == (0, 0, 0)
+    table.configure(default=Allowance(), total=Allowance(9 * MB))
+    assert limits() == (9 * MB, 9 * MB, 0)
+    table.set_total_cap(2 * MB, "schedule")
+    assert limits() == (9 * MB, 2 * MB, 2 * MB)
+    table.set_total_cap(0)
+    assert limits() == (9 * MB, 9 * MB, 0)
+    assert table.server().limited_by == "none"
