@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from c_atomic cimport atomic_load_u32, atomic_store_i64
+from c_atomic cimport atomic_store_i64
 from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clients cimport (
@@ -80,7 +80,7 @@ cdef class ClientTable(RowTable):
         # Before its members leave, so that nobody joins it any more.
         self.tell_apart(self.rules._replace(
             groups=[entry for entry in self.rules.groups if entry[1] != name]))
-        for member in range(CLIENT_OVERFLOW, atomic_load_u32(&self.table.used)):
+        for member in range(CLIENT_OVERFLOW, self.rows_end()):
             pthread_mutex_lock(&self.table.mutex)
             if self.table.rows[member].parent == row:
                 self.table.rows[member].parent = CLIENT_SERVER
@@ -172,8 +172,8 @@ cdef class ClientTable(RowTable):
         return entry
 
     def apply_defaults(self, allowed, default_group):
-        # Rows are added under the mutex: one with the old default is counted in
-        # ``used`` by now, and apply_default_class will see it.
+        # Under the mutex, lest a row is added with half of it. One that has the old
+        # default is seen by apply_default_class (``rows_end``).
         pthread_mutex_lock(&self.table.mutex)
         store_allowance(&self.table.default_allowed, allowed)
         self.table.default_group = self.parent_row(default_group)
@@ -195,7 +195,7 @@ cdef class ClientTable(RowTable):
         """For all others. Each under the mutex, lest it goes to another client."""
         cdef uint32_t row
         cdef bint is_limited, is_listed
-        for row in range(CLIENT_FIRST, atomic_load_u32(&self.table.used)):
+        for row in range(CLIENT_FIRST, self.rows_end()):
             is_limited, is_listed = row in limited, row in self.listed
             pthread_mutex_lock(&self.table.mutex)
             if not is_limited and self.table.rows[row].source != SOURCE_API:
@@ -241,7 +241,7 @@ cdef class ClientTable(RowTable):
         checked_rate(cap_bps, "cap_bps", True)
         self.table.default_cap_by = CAPS[by]
         atomic_store_i64(&self.table.default_cap_bps, cap_bps)
-        for row in range(CLIENT_OVERFLOW, atomic_load_u32(&self.table.used)):
+        for row in range(CLIENT_OVERFLOW, self.rows_end()):
             if self.table.rows[row].source == SOURCE_DEFAULT:
                 self.put_rate(row)
         tree_look(self.tree, &self.table)

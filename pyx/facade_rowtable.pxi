@@ -108,6 +108,19 @@ cdef class RowTable:
         pthread_mutex_unlock(&self.table.mutex)
         return -1 if row == NO_ROW else row
 
+    cdef uint32_t rows_end(self) noexcept:
+        """Behind the last row, for who gives all rows what has just changed.
+
+        A row is added under the mutex, and gets what the table says then. One that is
+        being added now, perhaps by what the table said before, is waited for and
+        counted; one that is added later sees the new defaults.
+        """
+        cdef uint32_t end
+        pthread_mutex_lock(&self.table.mutex)
+        end = self.table.used
+        pthread_mutex_unlock(&self.table.mutex)
+        return end
+
     cdef void put_named(self, uint32_t row, bint listed) noexcept:
         """Keep its row for a client of whom something is said, and no other."""
         cdef Client* c = clients_at(&self.table, row)

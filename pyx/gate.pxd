@@ -284,7 +284,7 @@ cdef inline void gate_retime(Engine* e, uint32_t row) noexcept nogil:
 
 cdef inline void gate_retime_all(Engine* e) noexcept nogil:
     cdef uint32_t row
-    for row in range(e.clients.used):
+    for row in range(atomic_load_u32(&e.clients.used)):
         gate_retime(e, row)
 
 
