@@ -8,18 +8,18 @@ from conn cimport Conn
 from engine cimport Engine
 from grant cimport grant_client, grant_rate
 from pace cimport pace_socket
-from transfer cimport Transfer
+from transfer cimport TRANSFER_PARKED, Transfer
 from unsent cimport unsent_bound
 
 
 cdef inline void socketlimit_pace(
     Engine* e, Conn* c, Transfer* t, int64_t rate_bps
 ) noexcept nogil:
-    """Its part of the rate is that of those who compete for tokens: others of its
-    client may have stopped reading."""
+    """Its part of the rate is that of those who compete for tokens, of whom it is one
+    whether it waits now or not: others of its client may have stopped reading."""
     pace_socket(
         c, rate_bps if e.clients.paces else 0,
-        atomic_load_i32(&grant_client(e, t).parked) + 1)
+        atomic_load_i32(&grant_client(e, t).parked) + (t.state != TRANSFER_PARKED))
 
 
 cdef inline void socketlimit_follow(Engine* e, Conn* c, Transfer* t) noexcept nogil:
