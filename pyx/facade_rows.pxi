@@ -131,7 +131,7 @@ cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now
         active += 1
         backlogged += tree.members[at - 1].backlogged
         at = tree.members[at - 1].next
-    if backlogged:
+    if backlogged and c.bound != LIMITER_NONE:
         by = LIMITER_SERVER if c.bound == LIMITER_SERVER else limiter_own(t, row)
         by = LIMITER_GROUP if by == LIMITER_CLIENT else by
     return GroupRow(

@@ -31,7 +31,7 @@ from c_atomic cimport atomic_load_i32, atomic_load_i64
 from c_bits cimport word_lowest_bit
 from clients cimport (
     CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_CLIENT, LIMITER_GROUP,
-    LIMITER_SERVER, Client, Clients, clients_at, clients_cap_bps,
+    LIMITER_NONE, LIMITER_SERVER, Client, Clients, clients_at, clients_cap_bps,
 )
 from holders cimport holders_transfers
 from limits cimport RETIMES_MAX
@@ -242,9 +242,12 @@ cdef inline double tree_fill(Tree* t, uint32_t n, double capacity) noexcept nogi
 
 
 cdef inline uint8_t tree_bound(const Member* m, uint8_t above) noexcept nogil:
-    """What keeps ``m`` from more: its own limits, or what is ``above``."""
+    """What keeps ``m`` from more: its own limits, or what is ``above``; nothing where
+    it has all that it, or its members, want."""
     cdef double most = max(m.own, m.ceil)
-    return LIMITER_CLIENT if m.got >= most * TREE_CLOSE else above
+    if m.got >= most * TREE_CLOSE:
+        return LIMITER_CLIENT
+    return LIMITER_NONE if m.got >= m.want_more * TREE_CLOSE else above
 
 
 cdef inline void tree_divide(
@@ -368,5 +371,5 @@ cdef inline void tree_pass(Tree* t, Clients* clients, int64_t now_ns) noexcept n
             tree_divide(
                 t, clients, row,
                 tree_capacity(clients_at(clients, row), node.got, now_ns),
-                LIMITER_GROUP if node.bound == LIMITER_CLIENT else LIMITER_SERVER)
+                LIMITER_SERVER if node.bound == LIMITER_SERVER else LIMITER_GROUP)
     tree_apply(t, clients, now_ns)

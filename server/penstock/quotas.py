@@ -131,7 +131,7 @@ class Account:
 
     Args:
         start: first day of the period that it is by the clock.
-        latest: first day of the latest period that it ever was; later than ``start``
+        latest: first day of the period in which usage began; later than ``start``
             when the clock was set back.
     """
 
@@ -148,12 +148,13 @@ class Account:
     def roll(self, start: date) -> bool:
         """Go on to the period that begins on ``start``; True when usage was dropped.
 
-        Usage is dropped only for a period later than all before. A clock that was set
-        back takes it along: it was used lately, whatever the clock said. When the clock
-        is set right again, the usage is of that period still.
+        A clock that was set back takes usage along: it was used lately, whatever the
+        clock said. When it is set right again, the usage is of that period still. Any
+        other step to a later period drops it: a clock that once was years ahead keeps
+        nobody slow beyond the next midnight.
         """
-        self.start = start
-        if start <= self.latest:
+        before, self.start = self.start, start
+        if start <= before or start == self.latest:
             return False
         self.latest = start
         self.used_bytes.clear()
@@ -241,7 +242,7 @@ class Ledger:
         used = account.used_bytes.get(target, 0)
         stage = quota.stage_of(used)
         rate = quota.cap_at(stage).rate_bps if stage else None
-        ends = period_end(account.latest, quota.per, quota.timezone)
+        ends = period_end(account.start, quota.per, quota.timezone)
         return QuotaUse(name, target, used, quota.volume_bytes, stage, rate, ends)
 
     def _roll(self, now: datetime) -> bool:

@@ -76,6 +76,18 @@ def test_a_group_says_whether_it_is_its_own_limit_or_the_servers(
         assert group()["effective_bps"] == 1_000_000
 
 
+def test_a_group_with_more_than_its_clients_may_have_limits_nobody(
+    start: Callable[..., Server], config: Callable[[str], str]
+) -> None:
+    text = '[shaping]\nclient_rate = "500kB/s"\nclient_group = "g"\n'
+    server = start("--config", config(text + '[groups.g]\nrate = "50MB/s"\n'))
+    with Download(server, 2) as download:
+        download.read(1.2)
+        server.wait("a client", lambda: server.ask("/groups/g")["backlogged"] == 1)
+        server.wait("the reason", lambda: why(server) == "client")
+        assert server.ask("/groups/g")["limited_by"] == "none"
+
+
 SCHEDULE = '[[schedules]]\napplies_to = ["server"]\nrate = "500kB/s"\n'
 
 
