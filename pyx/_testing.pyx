@@ -3,6 +3,7 @@
 include "_testing_http.pxi"
 include "_testing_encodings.pxi"
 include "_testing_shaping.pxi"
+include "_testing_feedback.pxi"
 include "_testing_tree.pxi"
 include "_testing_paying.pxi"
 include "_testing_parser.pxi"

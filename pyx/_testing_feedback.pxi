@@ -1,0 +1,52 @@
+# What makes limits adapt: each unit's rules and state in one class, on a manual clock.
+# Rules are named by keyword; a sample is a dictionary with the fields of its struct.
+
+from libc.stdint cimport int64_t
+
+from adaptive cimport (
+    ADAPTIVE_LOWERED, ADAPTIVE_NONE, ADAPTIVE_RAISED, ADAPTIVE_RESET, ADAPTIVE_SLOTS,
+    Adaptive, AdaptiveRules, AdaptiveSlot, adaptive_idle, adaptive_init,
+    adaptive_mean_bps, adaptive_rate_changed, adaptive_rules_init, adaptive_slot,
+    adaptive_stock_low,
+)
+
+ADAPTIVE = {
+    ADAPTIVE_NONE: "", ADAPTIVE_RAISED: "raised", ADAPTIVE_LOWERED: "lowered",
+    ADAPTIVE_RESET: "reset"}
+SLOTS = ADAPTIVE_SLOTS
+
+
+def stock_low(int64_t fill_bytes, int64_t capacity_bytes, int64_t quantum_bytes):
+    return bool(adaptive_stock_low(fill_bytes, capacity_bytes, quantum_bytes))
+
+
+cdef class AdaptiveTarget:
+    cdef AdaptiveRules rules
+    cdef Adaptive state
+
+    def __cinit__(self, int64_t rate_bps, int64_t now_ns, **rules):
+        adaptive_rules_init(&self.rules)
+        self.rules = {**self.rules, **rules}
+        adaptive_init(&self.state, rate_bps, now_ns)
+
+    def slot(self, int64_t now_ns, slot):
+        cdef AdaptiveSlot s = slot
+        return ADAPTIVE[adaptive_slot(&self.state, &self.rules, &s, now_ns)]
+
+    def rate_changed(self, int64_t rate_bps, int64_t now_ns):
+        adaptive_rate_changed(&self.state, &self.rules, rate_bps, now_ns)
+
+    def idle(self, int64_t now_ns):
+        return ADAPTIVE[adaptive_idle(&self.state, &self.rules, now_ns)]
+
+    @property
+    def target_bps(self):
+        return self.state.target_bps
+
+    @property
+    def mean_bps(self):
+        return adaptive_mean_bps(&self.state)
+
+    @property
+    def raises(self):
+        return self.state.raises
