@@ -9,11 +9,16 @@ from adaptive cimport (
     adaptive_mean_bps, adaptive_rate_changed, adaptive_rules_init, adaptive_slot,
     adaptive_stock_low,
 )
+from estimator cimport (
+    Estimator, EstimatorRules, estimator_bps, estimator_init, estimator_rules_init,
+    estimator_sample, estimator_window,
+)
 
 ADAPTIVE = {
     ADAPTIVE_NONE: "", ADAPTIVE_RAISED: "raised", ADAPTIVE_LOWERED: "lowered",
     ADAPTIVE_RESET: "reset"}
 SLOTS = ADAPTIVE_SLOTS
+ESTIMATOR_BYTES = sizeof(Estimator)
 
 
 def stock_low(int64_t fill_bytes, int64_t capacity_bytes, int64_t quantum_bytes):
@@ -50,3 +55,32 @@ cdef class AdaptiveTarget:
     @property
     def raises(self):
         return self.state.raises
+
+
+cdef class PathEstimate:
+    cdef EstimatorRules rules
+    cdef Estimator state
+
+    def __cinit__(self, int64_t now_ns, **rules):
+        estimator_rules_init(&self.rules)
+        self.rules = {**self.rules, **rules}
+        estimator_init(&self.state, now_ns)
+
+    def sample(
+        self, int64_t now_ns, int64_t acked_bytes, int64_t rtt_ns, int64_t srtt_ns,
+        int64_t retrans=0, bint limited=False
+    ):
+        return estimator_sample(
+            &self.state, &self.rules, acked_bytes, rtt_ns, srtt_ns, retrans, limited,
+            now_ns)
+
+    def window(self, int64_t srtt_ns):
+        return estimator_window(&self.rules, srtt_ns)
+
+    @property
+    def bps(self):
+        return estimator_bps(&self.state)
+
+    @property
+    def smoothed_bps(self):
+        return self.state.smoothed_bps
