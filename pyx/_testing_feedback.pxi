@@ -9,6 +9,11 @@ from adaptive cimport (
     adaptive_mean_bps, adaptive_rate_changed, adaptive_rules_init, adaptive_slot,
     adaptive_stock_low,
 )
+from dualloop cimport (
+    DUALLOOP_CE, DUALLOOP_EARLY, DUALLOOP_GREW, DUALLOOP_LOSS, DUALLOOP_NONE, DualLoop,
+    DualLoopRules, DualLoopSample, dualloop_init, dualloop_rate_bps, dualloop_round,
+    dualloop_rules_init,
+)
 from estimator cimport (
     Estimator, EstimatorRules, estimator_bps, estimator_init, estimator_rules_init,
     estimator_sample, estimator_window,
@@ -18,6 +23,9 @@ ADAPTIVE = {
     ADAPTIVE_NONE: "", ADAPTIVE_RAISED: "raised", ADAPTIVE_LOWERED: "lowered",
     ADAPTIVE_RESET: "reset"}
 SLOTS = ADAPTIVE_SLOTS
+DUALLOOP = {
+    DUALLOOP_NONE: "", DUALLOOP_EARLY: "early", DUALLOOP_GREW: "grew",
+    DUALLOOP_LOSS: "loss", DUALLOOP_CE: "ce"}
 ESTIMATOR_BYTES = sizeof(Estimator)
 
 
@@ -84,3 +92,29 @@ cdef class PathEstimate:
     @property
     def smoothed_bps(self):
         return self.state.smoothed_bps
+
+
+cdef class Controller:
+    cdef DualLoopRules rules
+    cdef DualLoop state
+
+    def __cinit__(self, int64_t now_ns, **rules):
+        dualloop_rules_init(&self.rules)
+        self.rules = {**self.rules, **rules}
+        dualloop_init(&self.state, now_ns)
+
+    def round(self, int64_t now_ns, sample):
+        cdef DualLoopSample s = sample
+        return DUALLOOP[dualloop_round(&self.state, &self.rules, &s, now_ns)]
+
+    @property
+    def rate_bps(self):
+        return dualloop_rate_bps(&self.state)
+
+    @property
+    def window_bytes(self):
+        return self.state.window_bytes
+
+    @property
+    def ssthresh_bytes(self):
+        return self.state.ssthresh_bytes
