@@ -9,6 +9,13 @@ from adaptive cimport (
     adaptive_mean_bps, adaptive_rate_changed, adaptive_rules_init, adaptive_slot,
     adaptive_stock_low,
 )
+from breaker cimport (
+    BREAKER_CLOSED, BREAKER_FROZEN, BREAKER_HALF_OPEN, BREAKER_IS_CLOSED,
+    BREAKER_IS_DEGRADED, BREAKER_IS_FROZEN, BREAKER_IS_HALF_OPEN, BREAKER_NONE,
+    BREAKER_STEPPED, BREAKER_THAWED, BREAKER_TRIPPED, Breaker, BreakerRules,
+    breaker_init, breaker_limit_bps, breaker_release, breaker_rules_init,
+    breaker_sample, breaker_tick,
+)
 from dualloop cimport (
     DUALLOOP_CE, DUALLOOP_EARLY, DUALLOOP_GREW, DUALLOOP_LOSS, DUALLOOP_NONE, DualLoop,
     DualLoopRules, DualLoopSample, dualloop_init, dualloop_rate_bps, dualloop_round,
@@ -23,6 +30,13 @@ ADAPTIVE = {
     ADAPTIVE_NONE: "", ADAPTIVE_RAISED: "raised", ADAPTIVE_LOWERED: "lowered",
     ADAPTIVE_RESET: "reset"}
 SLOTS = ADAPTIVE_SLOTS
+BREAKER = {
+    BREAKER_NONE: "", BREAKER_TRIPPED: "tripped", BREAKER_FROZEN: "frozen",
+    BREAKER_THAWED: "thawed", BREAKER_HALF_OPEN: "half_open",
+    BREAKER_STEPPED: "stepped", BREAKER_CLOSED: "closed"}
+BREAKER_STATES = {
+    BREAKER_IS_CLOSED: "closed", BREAKER_IS_DEGRADED: "degraded",
+    BREAKER_IS_HALF_OPEN: "half_open", BREAKER_IS_FROZEN: "frozen"}
 DUALLOOP = {
     DUALLOOP_NONE: "", DUALLOOP_EARLY: "early", DUALLOOP_GREW: "grew",
     DUALLOOP_LOSS: "loss", DUALLOOP_CE: "ce"}
@@ -118,3 +132,35 @@ cdef class Controller:
     @property
     def ssthresh_bytes(self):
         return self.state.ssthresh_bytes
+
+
+cdef class CircuitBreaker:
+    cdef BreakerRules rules
+    cdef Breaker breaker
+
+    def __cinit__(self, int64_t now_ns, **rules):
+        breaker_rules_init(&self.rules)
+        self.rules = {**self.rules, **rules}
+        breaker_init(&self.breaker, now_ns)
+
+    def sample(
+        self, int64_t now_ns, int64_t segments, int64_t retrans, int64_t current_bps,
+        int64_t rate_bps
+    ):
+        change = breaker_sample(
+            &self.breaker, &self.rules, segments, retrans, current_bps, rate_bps,
+            now_ns)
+        return BREAKER[change]
+
+    def tick(self, int64_t now_ns):
+        return BREAKER[breaker_tick(&self.breaker, &self.rules, now_ns)]
+
+    def release(self, int64_t now_ns):
+        return BREAKER[breaker_release(&self.breaker, now_ns)]
+
+    def limit_bps(self, int64_t rate_bps):
+        return breaker_limit_bps(&self.breaker, &self.rules, rate_bps)
+
+    @property
+    def state(self):
+        return BREAKER_STATES[self.breaker.state]
