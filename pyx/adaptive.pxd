@@ -203,7 +203,7 @@ cdef inline AdaptiveChange adaptive_step(
         return ADAPTIVE_NONE
     mean = adaptive_mean_bps(a)
     if a.short_n == ADAPTIVE_SLOTS and mean < r.low * target:
-        to = max(<int64_t>(target * r.raising), a.target_bps + 1)
+        to = <int64_t>(target * r.raising)
     elif exhausted and mean > r.high * target:
         to = <int64_t>(target * r.lowering)
     else:
@@ -235,6 +235,4 @@ cdef inline AdaptiveChange adaptive_slot(
     adaptive_skip(a, second)
     adaptive_note(a, slot, second)
     a.second = second
-    if change != ADAPTIVE_NONE or a.rate_bps == 0:
-        return change
     return adaptive_step(a, r, slot.exhausted, now_ns)

@@ -167,11 +167,36 @@ def test_a_fresh_burst_is_no_reason_to_lower() -> None:
 
 def test_silent_seconds_that_nobody_told_of_count_in_the_mean() -> None:
     client = Client()
-    for _ in range(6):
-        client.second(2.3 * RATE)
+    client.seconds(SLOTS, RATE)
+    for _ in range(5):
+        assert client.second(2.1 * RATE) == ""
         client.now += S
-    assert client.seconds(10, RATE) == []
-    assert client.adaptive.mean_bps == RATE
+    assert client.second(RATE) == ""
+    assert client.adaptive.mean_bps == (4 * 2.1 + 1) * RATE / SLOTS
+
+
+def test_a_silent_second_that_nobody_told_of_prevents_a_raise() -> None:
+    client = lowered()
+    client.seconds(5, 0.5 * client.target)
+    client.now += S
+    assert until(client, 0.5 * client.target) == SLOTS
+
+
+def test_a_second_that_is_told_twice_counts_once() -> None:
+    client = Client()
+    for _ in range(SLOTS - 1):
+        client.second(2 * RATE)
+        client.now -= S
+        assert client.second(2 * RATE) == ""
+    assert client.second(2 * RATE) == "lowered"
+
+
+def test_silence_in_the_second_of_a_change_is_no_evidence_either() -> None:
+    client = Client()
+    client.now += S // 2
+    client.set_rate(2 * RATE)
+    client.now += 5 * S - S // 2  # one second of the change, and four more
+    assert until(client, 20 * RATE) == SLOTS - 4
 
 
 def test_seconds_before_a_change_of_the_rate_are_no_evidence() -> None:
