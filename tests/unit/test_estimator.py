@@ -124,6 +124,7 @@ def test_a_limited_sample_raises_and_never_lowers() -> None:
     for _ in range(1000):
         assert not transfer.send(MB, limited=True)
     assert transfer.bps == high, "nor does it push the maximum out of the window"
+    assert transfer.send(MB / 2), "the next interval is another"
 
 
 def test_a_partly_limited_interval_is_a_limited_one() -> None:
