@@ -226,6 +226,8 @@ def test_a_standing_queue_is_not_part_of_the_bandwidth_delay_product() -> None:
     client.loss(srtt_ns=3 * RTT, elapsed_ns=3 * RTT)
     assert client.window == 3 * USED // 2
     assert client.controller.ssthresh_bytes == USED * 8 // 10
+    client.round(estimate_bps=2 * ESTIMATE)
+    assert client.controller.ssthresh_bytes == 2 * USED * 8 // 10, "once it is known"
 
 
 def test_an_estimate_from_before_the_path_shrank_does_not_slow_the_way_back() -> None:
