@@ -28,6 +28,7 @@ be more than all that a short path holds.
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
+from bucket cimport RATE_MAX_BPS
 from c_time cimport NS_PER_S
 
 
@@ -181,7 +182,8 @@ cdef inline DualLoopChange dualloop_round(
 
 cdef inline int64_t dualloop_rate_bps(const DualLoop* d) noexcept nogil:
     """0: no limit."""
+    cdef double bps
     if d.window_bytes == 0:
         return 0
-    return max(
-        <int64_t>(<double>d.window_bytes * NS_PER_S / <double>d.srtt_ns), 1)
+    bps = <double>d.window_bytes * NS_PER_S / <double>d.srtt_ns
+    return max(<int64_t>min(bps, <double>RATE_MAX_BPS), 1)

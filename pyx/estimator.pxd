@@ -18,6 +18,7 @@ it covers W samples, give or take less than a block, in 32 bytes. Exact up to W 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
+from bucket cimport RATE_MAX_BPS
 from c_time cimport NS_PER_MS, NS_PER_S
 
 
@@ -134,4 +135,4 @@ cdef inline int64_t estimator_bps(const Estimator* e) noexcept nogil:
     for i in range(e.blocks):
         most = max(
             most, e.most_bps[(e.at + ESTIMATOR_BLOCKS - i) % ESTIMATOR_BLOCKS])
-    return <int64_t>most
+    return <int64_t>min(most, <float>RATE_MAX_BPS)

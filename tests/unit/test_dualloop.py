@@ -221,6 +221,13 @@ def test_the_rate_falls_when_the_rtt_grows() -> None:
     assert client.controller.rate_bps == ESTIMATE // 4
 
 
+def test_an_absurd_rtt_is_no_overflow() -> None:
+    client = Client()
+    client.loss(estimate_bps=10**12, srtt_ns=10 * S, elapsed_ns=10 * S)
+    client.round(srtt_ns=1, limited=False)
+    assert client.controller.rate_bps == _testing.RATE_MAX
+
+
 def test_a_standing_queue_is_not_part_of_the_bandwidth_delay_product() -> None:
     client = Client()
     client.loss(srtt_ns=3 * RTT, elapsed_ns=3 * RTT)
@@ -304,6 +311,7 @@ def test_windows_are_bounded_and_move_as_the_answer_says(
         else:
             assert client.window in (before, 0)
         assert (client.controller.rate_bps > 0) == (client.window > 0)
+        assert client.controller.rate_bps <= _testing.RATE_MAX
 
 
 paths = {

@@ -226,6 +226,12 @@ def test_a_constant_rate_is_a_constant_estimate(rtt_ms: int, bps: float) -> None
         assert transfer.bps == pytest.approx(bps, rel=1e-4, abs=S / transfer.rtt)
 
 
+def test_an_absurd_sample_is_no_overflow() -> None:
+    transfer = Transfer(rtt_ns=1)
+    assert transfer.estimate.sample(transfer.now + 1, 10**15, 1, 1)
+    assert transfer.bps == pytest.approx(_testing.RATE_MAX)
+
+
 def test_an_idle_transfer_keeps_its_estimate_for_ten_hours() -> None:
     transfer = Transfer()
     transfer.send(MB)
