@@ -6,7 +6,7 @@ go beyond while its parent has something to spare, ``min`` what it has in any ca
 that may leave.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from bucket cimport (
     BUCKET_DEPTH_MAX_MS, BUCKET_DEPTH_MS, BUCKET_PEAK_PERMILLE, Bucket,
@@ -29,14 +29,16 @@ cdef struct Allowance:
     int64_t min_bps
     int64_t burst_bytes   # 0: two seconds of the rate
     int64_t peak_bps      # 0: 1.12 times the rate
-    uint32_t weight       # from 1
     uint32_t depth_ms     # of its bucket while no burst_bytes is set
+    uint16_t weight       # from 1
+    uint8_t mode          # FeedMode: which controllers follow the client
 
 
 cdef inline void allowance_init(Allowance* a, int64_t rate_bps) noexcept nogil:
     a.rate_bps = rate_bps
     a.ceil_bps = a.min_bps = a.burst_bytes = a.peak_bps = 0
     a.weight = ALLOWANCE_WEIGHT
+    a.mode = 0  # FEED_OFF
     a.depth_ms = BUCKET_DEPTH_MS
 
 

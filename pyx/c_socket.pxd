@@ -51,6 +51,7 @@ cdef extern from "<netinet/tcp.h>" nogil:
         TCP_CONGESTION
         TCP_CORK
         TCP_DEFER_ACCEPT
+        TCP_INFO
         TCP_NOTSENT_LOWAT
 
 cdef extern from "<netinet/in.h>" nogil:

@@ -24,6 +24,7 @@ from allowance cimport (
 from bucket cimport Bucket, bucket_empty, bucket_init
 from c_atomic cimport atomic_cas_i64, atomic_load_i64
 from c_pthread cimport pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_t
+from feed cimport Feed, FeedRules, feed_rules_init
 from holders cimport Holders
 from identity cimport Identity
 from keymap cimport (
@@ -61,6 +62,9 @@ cdef enum Limiter:
     LIMITER_DISK
     LIMITER_SCHEDULE   # a cap that a schedule put on it
     LIMITER_QUOTA      # a cap for what it has used
+    LIMITER_ADAPTIVE   # its adaptive target
+    LIMITER_CONTROLLER # the controller, which follows loss, ECN and RTT
+    LIMITER_BREAKER    # the breaker: its path loses too much
 
 cdef struct Client:
     # A cache line, for whatever a grant and its settlement ask and change.
@@ -95,6 +99,10 @@ cdef struct Clients:
     Activity active          # got bytes since the last control pass
     Activity short_of        # was refused tokens, likewise
     Activity uncounted       # got bytes since usage was taken last (Usage)
+    Activity unfed           # active or short since the last feedback pass
+    Activity unfed_short     # of them: short of tokens
+    Feed* feeds              # by row; only those of followed clients are touched
+    FeedRules feed_rules
     RowMap names             # by the rows' own keys
     KeyMap tokens
     pthread_mutex_t mutex    # held to add and recycle rows, and to bind tokens
@@ -106,6 +114,8 @@ cdef struct Clients:
     int64_t recycled_total   # rows that were given to another client
     uint32_t hand            # which row was looked at last for that
     uint32_t default_group   # row
+    uint32_t senses          # some client had a mode since the start
+    uint32_t alarmed         # clients whose breaker is not closed
     uint32_t explains        # whether responses say what limits them
     uint32_t paces           # whether the kernel is told to spread quanta out
     uint32_t engines_n       # that share the table
@@ -122,7 +132,7 @@ cdef inline int clients_init(
     t.capacity = capacity + CLIENT_FIRST
     t.used = CLIENT_FIRST
     t.overflow_total = t.recycled_total = 0
-    t.engines_n = 0
+    t.engines_n = t.senses = t.alarmed = 0
     t.hand = 0
     t.identity = NULL
     t.explains = t.paces = False
@@ -132,13 +142,19 @@ cdef inline int clients_init(
     allowance_init(&t.default_allowed, default_bps)
     t.rows = <Client*>mapping_new_dense(sizeof(Client) * t.capacity)
     t.ids = <char*>mapping_new(<size_t>CLIENT_ID_BYTES_MAX * t.capacity)
-    if t.rows == NULL or t.ids == NULL:
+    t.feeds = <Feed*>mapping_new(sizeof(Feed) * t.capacity)
+    feed_rules_init(&t.feed_rules)
+    if t.rows == NULL or t.ids == NULL or t.feeds == NULL:
         return -ENOMEM
     rc = activity_init(&t.active, t.capacity)
     if rc == 0:
         rc = activity_init(&t.short_of, t.capacity)
     if rc == 0:
         rc = activity_init(&t.uncounted, t.capacity)
+    if rc == 0:
+        rc = activity_init(&t.unfed, t.capacity)
+    if rc == 0:
+        rc = activity_init(&t.unfed_short, t.capacity)
     if rc == 0:
         rc = rowmap_init(&t.names, t.capacity, seed)
     if rc == 0:
@@ -163,9 +179,13 @@ cdef inline void clients_free(Clients* t) noexcept nogil:
     t.rows = NULL
     mapping_free(t.ids, <size_t>CLIENT_ID_BYTES_MAX * t.capacity)
     t.ids = NULL
+    mapping_free(t.feeds, sizeof(Feed) * t.capacity)
+    t.feeds = NULL
     activity_free(&t.active)
     activity_free(&t.short_of)
     activity_free(&t.uncounted)
+    activity_free(&t.unfed)
+    activity_free(&t.unfed_short)
     rowmap_free(&t.names)
     keymap_free(&t.tokens)
 
@@ -193,11 +213,17 @@ cdef inline Client* clients_at(Clients* t, uint32_t row) noexcept nogil:
 
 
 cdef inline int64_t clients_cap_bps(const Clients* t, uint32_t row) noexcept nogil:
-    """The lower one of a row's own cap and that of its class; 0: none."""
+    """The lowest one of a row's own cap, that of its class, and what the controllers
+    allow it; 0: none."""
     cdef const Client* c = &t.rows[row]
-    if row_is_node(row) or c.source != SOURCE_DEFAULT:
-        return c.cap_bps
-    return tighter_bps(c.cap_bps, atomic_load_i64(&t.default_cap_bps))
+    cdef int64_t cap_bps = c.cap_bps
+    if row_is_node(row):
+        return cap_bps
+    if c.source == SOURCE_DEFAULT:
+        cap_bps = tighter_bps(cap_bps, atomic_load_i64(&t.default_cap_bps))
+    if t.senses:
+        cap_bps = tighter_bps(cap_bps, atomic_load_i64(&t.feeds[row].limit_bps))
+    return cap_bps
 
 
 cdef inline void client_use(Client* c, int64_t now_ns) noexcept nogil:

@@ -21,6 +21,7 @@ from holders cimport HOLD_CONNECTION, HOLD_TRANSFER
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
 from ring cimport ring_counted_sqe, ring_sqe
+from sensing cimport sensing_end
 from slab cimport slab_release
 from transfer cimport (
     TRANSFER_PARKED, TRANSFER_QUEUED, TRANSFER_READY, Transfer, transfer_drop_sources,
@@ -59,6 +60,7 @@ cdef inline void conn_receive_once(Engine* e, Conn* c) noexcept nogil:
 cdef inline void transfer_end(Engine* e, Conn* c) noexcept nogil:
     """Give everything back that the transfer held; nothing of it is in flight."""
     cdef Transfer* t = c.transfer
+    sensing_end(e, c, t)
     grant_return(e, t)
     transfer_drop_sources(t)
     clients_leave(e.clients, t.client, HOLD_TRANSFER)

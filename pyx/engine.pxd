@@ -32,6 +32,7 @@ from limits cimport (
 )
 from line cimport Line
 from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
+from mapping cimport mapping_free, mapping_new
 from message cimport Message
 from mime cimport MediaTypes
 from pipes cimport Pipes, pipes_free, pipes_init
@@ -43,6 +44,7 @@ from runlist cimport (
     RunList, runlist_at, runlist_free, runlist_init, runlist_pop, runlist_push,
     runlist_push_front,
 )
+from sense cimport Sense
 from slab cimport (
     Slab, slab_at, slab_free, slab_generation, slab_init, slab_live, slab_release,
     slab_take,
@@ -111,6 +113,9 @@ cdef struct Engine:
     GateQueue* gates       # by row of the client table, lazily touched
     Line* lines            # by row, of the server and the groups
     uint32_t gates_n
+    Sense* senses          # by slot of the connection, lazily touched
+    int64_t sense_due_ns   # when the next sweep is
+    uint32_t sense_at      # slot that was looked at last
     Timer drain_timer
     Clients* clients
     const Identity* identity   # since this turn of the loop began
@@ -342,7 +347,9 @@ cdef inline int engine_init(Engine* e, uint64_t seed) noexcept nogil:
         rc = pipes_init(&e.pipes, e.limits.pipes, e.limits.pipe_bytes)
     if rc == 0:
         e.copy_buffer = <char*>malloc(COPY_BYTES)
-        rc = 0 if e.copy_buffer != NULL else -ENOMEM
+        e.senses = <Sense*>mapping_new(sizeof(Sense) * slots)
+        if e.copy_buffer == NULL or e.senses == NULL:
+            rc = -ENOMEM
     return rc
 
 
@@ -351,6 +358,8 @@ cdef inline void engine_free(Engine* e) noexcept nogil:
     pipes_free(&e.pipes)
     free(e.copy_buffer)
     e.copy_buffer = NULL
+    mapping_free(e.senses, sizeof(Sense) * engine_slots(e))
+    e.senses = NULL
     mailbox_free(&e.inbox)
     mailbox_free(&e.outbox)
     if e.files.buckets != NULL:

@@ -9,6 +9,7 @@ from clients cimport (
     CLIENT_FIRST, CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_NONE,
     LIMITER_QUOTA, LIMITER_SCHEDULE, SOURCE_API, SOURCE_DEFAULT, SOURCE_FILE,
 )
+from feedback cimport feedback_pass
 from keymap cimport KEYMAP_NO_ROW
 from tree cimport tree_look, tree_pass
 
@@ -23,7 +24,7 @@ class SharePass(NamedTuple):
     raised: int
 
 
-cdef class ClientTable(RowTable):
+cdef class ClientTable(FeedbackTable):
     def set_rate(self, client_id, rate_bps):
         checked_id(client_id)
         checked_rate(rate_bps, "target_bps", False)
@@ -176,6 +177,7 @@ cdef class ClientTable(RowTable):
         # default is seen by apply_default_class (``rows_end``).
         pthread_mutex_lock(&self.table.mutex)
         store_allowance(&self.table.default_allowed, allowed)
+        self.sense(&self.table.default_allowed)
         self.table.default_group = self.parent_row(default_group)
         pthread_mutex_unlock(&self.table.mutex)
         self.put(
@@ -257,6 +259,8 @@ cdef class ClientTable(RowTable):
         cdef uint32_t i
         with nogil:
             tree_pass(self.tree, &self.table, clock_monotonic_ns())
+            feedback_pass(
+                self.feedback_state, self.tree, &self.table, clock_monotonic_ns())
         if self.tree.raised_all:
             self.retime(())
         elif self.tree.raised_n:

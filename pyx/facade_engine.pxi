@@ -346,6 +346,7 @@ cdef class Engine:
             "grants_total": e.counters.grants,
             "grants_early_total": e.counters.grants_early,
             "parks_total": e.counters.parks,
+            "sensed_total": e.counters.sensed,
             "first_byte_counts": [
                 e.counters.first_byte[i] for i in range(FIRST_BYTE_BOUNDS + 1)],
             "first_byte_sum_ns": e.counters.first_byte_sum_ns,

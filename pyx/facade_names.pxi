@@ -14,7 +14,7 @@ import ipaddress
 from hashlib import sha256
 from typing import NamedTuple
 
-from penstock.allowances import MAX_WEIGHT, UNLIMITED, Allowance
+from penstock.allowances import MAX_WEIGHT, MODES, UNLIMITED, Allowance
 
 MAX_RATE_BPS = RATE_MAX_BPS
 MAX_CLIENT_ID_BYTES = CLIENT_ID_BYTES_MAX
@@ -88,6 +88,9 @@ def checked_allowance(allowed, str what):
         raise ValueError(
             f"{what}weight: {allowed.weight!r} is not a whole number from 1 to "
             f"{MAX_WEIGHT}")
+    if allowed.mode not in MODES:
+        raise ValueError(
+            f"{what}mode: {allowed.mode!r} is not one of {', '.join(MODES)}")
     if allowed.ceil_bps and not 0 < rate <= allowed.ceil_bps:
         raise ValueError(
             f"{what}ceil_bps: {allowed.ceil_bps} is below the rate ({rate}), or there "
@@ -110,8 +113,10 @@ cdef void store_allowance(AllowanceC* into, allowed) noexcept:
     into.weight = allowed.weight
     into.burst_bytes = allowed.burst_bytes
     into.peak_bps = allowed.peak_bps
+    into.mode = <uint8_t>MODES.index(allowed.mode)
 
 
 cdef loaded_allowance(const AllowanceC* a):
     return Allowance(
-        a.rate_bps, a.ceil_bps, a.min_bps, a.weight, a.burst_bytes, a.peak_bps)
+        a.rate_bps, a.ceil_bps, a.min_bps, a.weight, a.burst_bytes, a.peak_bps,
+        MODES[a.mode])

@@ -11,6 +11,7 @@ from clients cimport (
     LIMITER_SERVER, ROW_KEY_BYTES, Client, Clients, client_kind, clients_at,
     clients_cap_bps, clients_id,
 )
+from feed cimport FeedTerms, feed_terms
 from holders cimport holders_connections, holders_transfers
 from keymap cimport KEY_ADDRESS
 from limiter cimport LIMITER_COUNT, LIMITER_NAMES, limiter_of_client, limiter_own
@@ -20,6 +21,7 @@ from window cimport window_mean_bps
 
 LIMITERS = tuple(LIMITER_NAMES[i].decode() for i in range(LIMITER_COUNT))
 OVERFLOW_ID = "(overflow)"
+BREAKERS = ("closed", "degraded", "half_open", "frozen")  # BreakerState
 
 
 class ClientRow(NamedTuple):
@@ -44,6 +46,11 @@ class ClientRow(NamedTuple):
     group: str | None
     cap_bps: int
     limited_by: str
+    mode: str
+    adaptive_bps: int
+    controller_bps: int
+    breaker_bps: int
+    breaker: str
 
 
 class TransferRow(NamedTuple):
@@ -86,6 +93,7 @@ class ServerRow(NamedTuple):
 cdef struct RowCopy:
     # Of one moment: meanwhile the row could go to another client.
     Client client
+    FeedTerms terms
     uint32_t row
     int64_t cap_bps
     uint8_t limited_by       # Limiter
@@ -95,6 +103,7 @@ cdef struct RowCopy:
 cdef void copy_row(Clients* t, uint32_t row, RowCopy* into) noexcept:
     """The mutex is held."""
     into.client = clients_at(t, row)[0]
+    into.terms = feed_terms(&t.feeds[row])
     into.row = row
     into.cap_bps = clients_cap_bps(t, row)
     into.limited_by = limiter_of_client(t, row, activity_has(&t.short_of, row))
@@ -119,7 +128,9 @@ cdef client_row(const RowCopy* copy, dict groups, int64_t now):
         window_mean_bps(&c.window, now), atomic_load_i64(&c.last_active_ns),
         c.allowed.rate_bps, atomic_load_i64(&c.bucket.rate_bps), c.allowed.ceil_bps,
         c.allowed.min_bps, c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps,
-        groups.get(c.parent), copy.cap_bps, LIMITERS[copy.limited_by])
+        groups.get(c.parent), copy.cap_bps, LIMITERS[copy.limited_by],
+        MODES[c.allowed.mode], copy.terms.target_bps, copy.terms.controller_bps,
+        copy.terms.breaker_bps, BREAKERS[copy.terms.breaker])
 
 
 cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now):

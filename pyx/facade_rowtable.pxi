@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from allowance cimport allowance_limit_bps, allowance_shape
 from bucket cimport bucket_set_rate
-from c_atomic cimport atomic_load_i64, atomic_load_u32, atomic_store_ptr
+from c_atomic cimport atomic_load_i64, atomic_load_u32, atomic_store_ptr, atomic_store_u32
 from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clients cimport (
@@ -15,6 +15,7 @@ from clients cimport (
     SOURCE_FILE, Client, Clients, client_name, clients_at, clients_cap_bps,
     clients_free, clients_id, clients_init, row_is_node,
 )
+from feedback cimport Feedback, feedback_free, feedback_init
 from finding cimport NO_ROW, clients_add, clients_find, clients_parent
 from keymap cimport KEY_TOKEN, Key, key_zero, keymap_set
 from tree cimport Tree, tree_free, tree_init, tree_look
@@ -28,6 +29,7 @@ SOURCES = {SOURCE_DEFAULT: "default", SOURCE_FILE: "file", SOURCE_API: "api"}
 cdef class RowTable:
     cdef Clients table
     cdef Tree* tree
+    cdef Feedback* feedback_state
     cdef list engines          # to be told of changed limits
     cdef dict tokens           # digest -> client id, as configured last
     cdef set bound             # digests that were ever in the map
@@ -57,9 +59,11 @@ cdef class RowTable:
             &self.table, rows, default_rate_bps, total_rate_bps,
             <uint64_t>secrets.randbits(64), clock_monotonic_ns())
         self.tree = <Tree*>table_calloc(1, sizeof(Tree))
-        if rc < 0 or self.tree == NULL:
+        self.feedback_state = <Feedback*>table_calloc(1, sizeof(Feedback))
+        if rc < 0 or self.tree == NULL or self.feedback_state == NULL:
             raise MemoryError("the client table could not be mapped")
-        if tree_init(self.tree, self.table.capacity, clock_monotonic_ns()) < 0:
+        if (tree_init(self.tree, self.table.capacity, clock_monotonic_ns()) < 0
+                or feedback_init(self.feedback_state, self.table.capacity) < 0):
             raise MemoryError("the client table could not be mapped")
         tree_look(self.tree, &self.table)
         self.tell_apart(IdentityRules())
@@ -68,6 +72,9 @@ cdef class RowTable:
         if self.tree != NULL:
             tree_free(self.tree, self.table.capacity)
         table_free(self.tree)
+        if self.feedback_state != NULL:
+            feedback_free(self.feedback_state, self.table.capacity)
+        table_free(self.feedback_state)
         clients_free(&self.table)
 
     @property
@@ -137,9 +144,15 @@ cdef class RowTable:
         its parent has into account; until then it runs at its own limit."""
         cdef Client* c = clients_at(&self.table, row)
         store_allowance(&c.allowed, allowed)
+        self.sense(&c.allowed)
         c.parent = parent
         c.source = source
         self.put_rate(row)
+
+    cdef void sense(self, const AllowanceC* allowed) noexcept:
+        """Engines ask the network once any client has a mode."""
+        if allowed.mode:
+            atomic_store_u32(&self.table.senses, 1)
 
     cdef void put_rate(self, uint32_t row) noexcept:
         cdef Client* c = clients_at(&self.table, row)

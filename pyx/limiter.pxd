@@ -7,8 +7,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
-    LIMITER_CLIENT, LIMITER_DISK, LIMITER_GROUP, LIMITER_NONE, LIMITER_PEER,
-    LIMITER_QUOTA, LIMITER_SCHEDULE, LIMITER_SERVER, Client, Clients, clients_cap_bps,
+    LIMITER_BREAKER, LIMITER_CLIENT, LIMITER_DISK, LIMITER_GROUP, LIMITER_NONE,
+    LIMITER_PEER, LIMITER_SERVER, Client, Clients, clients_cap_bps,
 )
 from holders cimport holders_transfers
 from transfer cimport (
@@ -20,12 +20,13 @@ from writer cimport Writer, writer_string, writer_u64
 cdef extern from *:
     """
     static const char *const LIMITER_NAMES[] = {
-        "none", "client", "group", "server", "peer", "disk", "schedule", "quota"};
+        "none", "client", "group", "server", "peer", "disk", "schedule", "quota",
+        "adaptive", "controller", "breaker"};
     """
     const char* LIMITER_NAMES[]
 
 cdef enum:
-    LIMITER_COUNT = LIMITER_QUOTA + 1
+    LIMITER_COUNT = LIMITER_BREAKER + 1
 
 cdef struct Explanation:
     # For the downloader: what its rate comes from, as its response begins.
@@ -38,6 +39,8 @@ cdef inline uint8_t limiter_own(const Clients* t, uint32_t row) noexcept nogil:
     cdef const Client* c = &t.rows[row]
     cdef int64_t cap_bps = clients_cap_bps(t, row)
     if cap_bps and (c.allowed.rate_bps == 0 or cap_bps < c.allowed.rate_bps):
+        if t.senses and atomic_load_i64(&t.feeds[row].limit_bps) == cap_bps:
+            return t.feeds[row].limit_by
         return c.cap_by if c.cap_bps == cap_bps else t.default_cap_by
     return LIMITER_CLIENT
 

@@ -30,6 +30,7 @@ from recvbufs cimport recvbufs_free, recvbufs_init, recvbufs_publish
 from requests cimport conn_advance
 from resolve cimport on_open, on_read
 from ring cimport ring_enter, ring_exit, ring_init, ring_sqe
+from sensing cimport sensing_is_wanted, sensing_run
 from timers cimport timers_run
 from transmit cimport (
     on_poll, on_send, on_send_zc, on_splice, transmit_call_waiting,
@@ -148,6 +149,8 @@ cdef inline int64_t loop_wait_ns(Engine* e) noexcept nogil:
     if engine_runnable(e):
         return 0
     wait = wheel_next_ns(&e.wheel)
+    if sensing_is_wanted(e):
+        wait = min(wait, e.sense_due_ns)
     if wait == TIME_NEVER:
         return LOOP_WAIT_MAX_NS
     wait -= e.now_ns
@@ -187,6 +190,7 @@ cdef inline int loop_once(Engine* e) noexcept nogil:
     if e.starved != NULL:
         receive_feed_starved(e)
     timers_run(e)
+    sensing_run(e)
     loop_advance(e)
     transmit_call_waiting(e)
     e.counters.loops += 1

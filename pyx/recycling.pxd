@@ -55,10 +55,16 @@ cdef inline uint32_t recycle_step(uint32_t rows) noexcept nogil:
     return step
 
 
-cdef inline bint recycle_may(const Client* c, int64_t now_ns) noexcept nogil:
+cdef inline bint recycle_may(
+    const Clients* t, uint32_t row, int64_t now_ns
+) noexcept nogil:
+    """Not one that the controllers follow: its client would begin anew without what
+    they know of it. They let go of whoever is idle for a minute."""
+    cdef const Client* c = &t.rows[row]
+    cdef bint followed = t.senses and t.feeds[row].followed
     return (
         holders_is_idle(&c.holders) and not c.kind & ROW_NAMED
-        and c.source == SOURCE_DEFAULT and c.cap_bps == 0
+        and c.source == SOURCE_DEFAULT and c.cap_bps == 0 and not followed
         and not bucket_owes(&c.bucket, now_ns))
 
 
@@ -85,7 +91,7 @@ cdef inline uint32_t recycle_choose(Clients* t, int64_t now_ns) noexcept nogil:
         recycle_ask(t, rows, step, t.hand)
         t.hand = <uint32_t>((<int64_t>t.hand + step) % rows)
         c = clients_at(t, CLIENT_FIRST + t.hand)
-        if not recycle_may(c, now_ns):
+        if not recycle_may(t, CLIENT_FIRST + t.hand, now_ns):
             continue
         active_ns = atomic_load_i64(&c.last_active_ns)
         if best == ROWMAP_NO_ROW or active_ns < least_ns:

@@ -170,6 +170,9 @@ cdef inline void tree_collect(
         activity_mark_all(&clients.uncounted, word, active)
         short_of = activity_take(&clients.short_of, word)
         active |= short_of
+        if clients.senses:
+            activity_mark_all(&clients.unfed, word, active)
+            activity_mark_all(&clients.unfed_short, word, short_of)
         while active and t.divides:
             bit = active & (~active + 1)
             active ^= bit

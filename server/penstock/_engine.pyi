@@ -7,7 +7,15 @@ descriptors and plain numbers, and afterwards reads counters.
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
-from penstock.allowances import Allowance, Cap, ClientEntry, GroupEntry, Source
+from penstock.allowances import (
+    Allowance,
+    Cap,
+    ClientEntry,
+    GroupEntry,
+    Mode,
+    Source,
+)
+from penstock.feedback import FeedbackRules
 from penstock.identity_rules import IdentityRules
 from penstock.usage import Sent
 
@@ -23,8 +31,19 @@ REFUSAL_CONNECTIONS: int  # beyond max_connections: told 503
 LIMITS: Mapping[str, tuple[int, int, int]]  # EngineLimits: (default, least, most)
 
 Limiter: TypeAlias = Literal[
-    "none", "client", "group", "server", "peer", "disk", "schedule", "quota"
+    "none",
+    "client",
+    "group",
+    "server",
+    "peer",
+    "disk",
+    "schedule",
+    "quota",
+    "adaptive",
+    "controller",
+    "breaker",
 ]
+BreakerState: TypeAlias = Literal["closed", "degraded", "half_open", "frozen"]
 
 class SharePass(NamedTuple):
     active: int  # clients that were active since the last pass
@@ -53,6 +72,55 @@ class ClientRow(NamedTuple):
     group: str | None
     cap_bps: int  # one more limit, of a schedule or quota; 0 = none
     limited_by: Limiter  # what keeps it from more now
+    mode: Mode
+    adaptive_bps: int  # its adaptive target; 0 (here and below) = no limit
+    controller_bps: int
+    breaker_bps: int
+    breaker: BreakerState
+
+class FeedbackRow(NamedTuple):
+    """Of a client that controllers follow; counters since the row was first used."""
+
+    srtt_ns: int  # 0 = unknown
+    min_rtt_ns: int  # of the last 10 to 20 seconds; 0 = unknown
+    estimate_bps: int  # bandwidth of all its paths; 0 = unknown
+    segments: int  # with data, retransmitted ones included
+    retrans: int  # of them
+    marked: int  # delivered with a CE mark
+    ecn: bool  # its latest connection has negotiated ECN
+    loss: float  # of the breaker's last sample that counted
+    window_bytes: int  # of the controller; 0 = no limit
+    ssthresh_bytes: int
+    raises: int  # of the adaptive target
+    trips: int  # of the breaker
+
+class FeedChange(NamedTuple):
+    """What a controller changed, and the numbers that made it do so."""
+
+    client_id: str
+    kind: Literal["adaptive", "controller", "breaker"]
+    change: Literal[
+        "raised",
+        "lowered",
+        "reset",
+        "loss",
+        "ce",
+        "degraded",
+        "frozen",
+        "thawed",
+        "half_open",
+        "step",
+        "closed",
+    ]
+    before_bps: int  # of the term that changed; 0 (here and below) = no limit
+    after_bps: int
+    rate_bps: int  # configured
+    mean_bps: int  # over the last ten complete seconds
+    srtt_ns: int
+    estimate_bps: int
+    retrans: int  # segments since the controller last looked
+    marked: int
+    loss: float
 
 class TransferRow(NamedTuple):
     engine: int  # index
@@ -184,6 +252,22 @@ class ClientTable:
     def set_default_cap(self, cap_bps: int, by: Cap | None = None) -> None:
         """Of each client that has no limit of its own; within a control pass."""
 
+    feedback_changes_lost: int  # more than a pass can note
+    followed: int  # clients that controllers follow now
+
+    def feedback(self, client_id: str) -> FeedbackRow | None:
+        """None: no controller follows it."""
+
+    def set_feedback(self, rules: FeedbackRules) -> None: ...
+    def feedback_changes(self) -> list[FeedChange]:
+        """Since the last call."""
+
+    def breaker_states(self) -> dict[BreakerState, int]:
+        """How many followed clients are in each."""
+
+    def release_breaker(self, client_id: str) -> bool:
+        """Close it from the next control pass on; False: it was not open."""
+
     def usage(self) -> Usage:
         """A reader of what clients are sent. There can be one of them: what it has
         taken, another would miss."""
@@ -304,6 +388,7 @@ class EngineStatistics(TypedDict):
     grants_total: int
     grants_early_total: int  # of them: on debt, of transfers that begin
     parks_total: int
+    sensed_total: int
     first_byte_counts: list[int]  # one per bound, and the last one above all
     first_byte_sum_ns: int
     timeouts_idle_total: int

@@ -37,6 +37,7 @@ SPEC_FIELDS = {
     "burst": "burst_bytes",
     "peak": "peak_bps",
     "group": "group",
+    "mode": "mode",
 }
 LIMIT_FIELDS = {**SPEC_FIELDS, "rate": "target_bps"}
 

@@ -27,7 +27,12 @@ from penstock.admin_models import (
     TransferView,
 )
 from penstock.admin_versions import etag, require_version
-from penstock.admin_views import allowance_fields, client_view, quota_views
+from penstock.admin_views import (
+    allowance_fields,
+    client_view,
+    feedback_view,
+    quota_views,
+)
 from penstock.clientids import canonical_client_id
 from penstock.control import Control
 from penstock.errors import Key
@@ -102,6 +107,7 @@ def _add_list(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) -
         return ClientDetail(
             **dict(view),
             config_version=control.version,
+            feedback=feedback_view(control.clients.feedback(client_id)),
             quotas=quota_views(row, control.timed),
             sending=sending,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from penstock.allowances import DEFAULT_WEIGHT, MAX_WEIGHT, UNLIMITED, Source
+from penstock.allowances import DEFAULT_WEIGHT, MAX_WEIGHT, UNLIMITED, Mode, Source
 from penstock.clientids import (
     MAX_CLIENT_ID_BYTES,
     check_client_id,
@@ -16,8 +16,19 @@ from penstock.rates import MAX_BURST_BYTES, MAX_RATE_BPS
 from penstock.tree import NO_GROUP, Spec
 
 Limiter = Literal[
-    "none", "client", "group", "server", "peer", "disk", "schedule", "quota"
+    "none",
+    "client",
+    "group",
+    "server",
+    "peer",
+    "disk",
+    "schedule",
+    "quota",
+    "adaptive",
+    "controller",
+    "breaker",
 ]
+BreakerState = Literal["closed", "degraded", "half_open", "frozen"]
 _DEFAULT_BURST = "null: two seconds of rate_bps, of a group a quarter of one"
 
 
@@ -88,6 +99,7 @@ class LimitChange(Change):
     min_bps: MinBps = 0
     weight: Weight = DEFAULT_WEIGHT
     group: GroupName | None = Field(None, description="null: none")
+    mode: Mode = Field("off", description="which controllers follow it")
 
 
 class LimitChanged(BaseModel):
@@ -117,6 +129,7 @@ class ClientSpec(GroupSpec):
     """All that is said of one client; what is left out is as in the default class."""
 
     group: GroupName | None = Field(None, description="null: none")
+    mode: Mode = Field("off", description="which controllers follow it")
 
 
 class Problem(BaseModel):
@@ -156,6 +169,7 @@ class AllowanceView(BaseModel):
 
 class ClientChanged(AllowanceView):
     client_id: str
+    mode: Mode
     group: str | None = Field(description="null: directly below the server")
     source: Source
     config_version: int
@@ -194,6 +208,11 @@ class ClientView(Row):
     parked: int
     fill_bytes: int = Field(description="tokens in the bucket; negative: debt")
     last_active_seconds_ago: float | None = Field(description="null: never")
+    mode: Mode = Field(description="which controllers follow it")
+    adaptive_bps: int | None = Field(description="adaptive target; null: as rate_bps")
+    controller_bps: int | None = Field(description="of the controller; null: no limit")
+    breaker_bps: int | None = Field(description="of the breaker; null: no limit")
+    breaker: BreakerState
 
 
 class TransferView(BaseModel):
@@ -216,8 +235,26 @@ class QuotaView(BaseModel):
     ends_at: datetime = Field(description="when it begins anew")
 
 
+class FeedbackView(BaseModel):
+    """What the network says of a client's connections, and what follows."""
+
+    srtt_seconds: float | None = Field(description="null: unknown")
+    min_rtt_seconds: float | None = Field(description="of the last 10 to 20 seconds")
+    estimate_bps: int | None = Field(description="bandwidth of its path; null: unknown")
+    segments: int = Field(description="sent, retransmitted ones included")
+    retransmitted: int = Field(description="of them")
+    marked: int = Field(description="segments delivered with a congestion mark")
+    ecn_supported: bool
+    loss_ratio: float = Field(description="in the breaker's last sample that counted")
+    window_bytes: int | None = Field(description="of the controller; null: no limit")
+    ssthresh_bytes: int
+    adaptive_raises: int = Field(description="each time it got less than it paid for")
+    breaker_trips: int
+
+
 class ClientDetail(ClientView):
     config_version: int
+    feedback: FeedbackView | None = Field(description="null: no controller follows it")
     quotas: list[QuotaView]
     sending: list[TransferView] = Field(description="its transfers, up to a bound")
 

@@ -2,17 +2,24 @@
 
 from typing import TYPE_CHECKING, Any
 
-from penstock.admin_models import ClientView, GroupView, QuotaView, ServerView
+from penstock.admin_models import (
+    ClientView,
+    FeedbackView,
+    GroupView,
+    QuotaView,
+    ServerView,
+)
 from penstock.allowances import UNLIMITED, Allowance, Source
 from penstock.durations import SECOND_NS
 from penstock.timed_limits import TimedLimits
 
 if TYPE_CHECKING:
-    from penstock._engine import ClientRow, GroupRow, ServerRow
+    from penstock._engine import ClientRow, FeedbackRow, GroupRow, ServerRow
 
 # 0 means that there is none, or that it follows from the rate.
 _NULLABLE = {"rate_bps", "ceil_bps", "burst_bytes", "peak_bps"}
 _NULLABLE |= {"target_bps", "effective_bps", "cap_bps"}
+_NULLABLE |= {"adaptive_bps", "controller_bps", "breaker_bps"}
 
 
 def client_view(row: "ClientRow", now_ns: int) -> ClientView:
@@ -29,6 +36,25 @@ def group_view(row: "GroupRow", source: Source) -> GroupView:
 
 def server_view(row: "ServerRow") -> ServerView:
     return ServerView(**_shown(row._asdict()))
+
+
+def feedback_view(row: "FeedbackRow | None") -> FeedbackView | None:
+    if row is None:
+        return None
+    return FeedbackView(
+        srtt_seconds=row.srtt_ns / SECOND_NS or None,
+        min_rtt_seconds=row.min_rtt_ns / SECOND_NS or None,
+        estimate_bps=row.estimate_bps or None,
+        segments=row.segments,
+        retransmitted=row.retrans,
+        marked=row.marked,
+        ecn_supported=row.ecn,
+        loss_ratio=row.loss,
+        window_bytes=row.window_bytes or None,
+        ssthresh_bytes=row.ssthresh_bytes,
+        adaptive_raises=row.raises,
+        breaker_trips=row.trips,
+    )
 
 
 def quota_views(row: "ClientRow", timed: TimedLimits) -> list[QuotaView]:

@@ -1,7 +1,7 @@
 """What nodes of the tree are allowed, as the engine takes it: plain numbers."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 DEFAULT_WEIGHT = 100
 MAX_WEIGHT = 10_000
@@ -9,6 +9,8 @@ UNLIMITED = 0  # a rate that is no limit
 
 Source = Literal["default", "file", "api"]  # who said what a node is allowed
 Cap = Literal["schedule", "quota"]
+Mode = Literal["off", "adaptive", "full"]  # which controllers follow a client
+MODES: tuple[Mode, ...] = get_args(Mode)  # by the engine's number
 
 
 class Allowance(NamedTuple):
@@ -21,6 +23,8 @@ class Allowance(NamedTuple):
         weight: 1 to ``MAX_WEIGHT``, its share of what is left.
         burst_bytes: what its bucket holds; 0: two seconds of the rate.
         peak_bps: how fast a full bucket drains; 0: 1.12 times the rate.
+        mode: of clients only: ``adaptive`` has an adaptive target, ``full`` also the
+            controller and the breaker.
     """
 
     rate_bps: int = UNLIMITED
@@ -29,6 +33,7 @@ class Allowance(NamedTuple):
     weight: int = DEFAULT_WEIGHT
     burst_bytes: int = 0
     peak_bps: int = 0
+    mode: Mode = "off"
 
 
 class ClientEntry(NamedTuple):

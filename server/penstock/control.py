@@ -21,6 +21,7 @@ from penstock.overrides import Overrides
 from penstock.quota_state import QuotaStore
 from penstock.settings import Settings
 from penstock.sharing import Sharing
+from penstock.steered import Steered
 from penstock.timed_limits import TimedLimits
 from penstock.tree import Spec, Tree, TreeError
 
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # Sections and keys that a reload may change; all others need a restart.
 _LIVE_SECTIONS = {"shaping", "identity", "groups", "clients", "telemetry"}
-_LIVE_SECTIONS |= {"schedules", "quotas"}
+_LIVE_SECTIONS |= {"schedules", "quotas", "feedback"}
 _LIVE_KEYS = {("server", "drain_timeout"), ("admin", "token_sha256")}
 
 
@@ -51,7 +52,8 @@ class Control:
         self.source = source
         self.settings = settings
         self.clients = clients
-        self.sharing = Sharing(clients)
+        self.steered = Steered()
+        self.sharing = Sharing(clients, self.steered)
         self.state = State.STARTING
         self.reloads_ok = 0
         self.reloads_refused = 0
@@ -86,7 +88,11 @@ class Control:
         """
         client_id = canonical_client_id(client_id)
         overrides = self.overrides.with_client(client_id, spec)
-        return self._change_client(client_id, overrides, "api")
+        version = self._change_client(client_id, overrides, "api")
+        # Who says what a client may have now takes over from the breaker.
+        if self.clients.release_breaker(client_id):
+            log.info("client %r: breaker released", client_id)
+        return version
 
     def source_of_client(self, client_id: str) -> SaidBy:
         """Who said last what holds for it."""
@@ -203,6 +209,7 @@ class Control:
             raise PenstockError(str(error)) from None
         self.clients.set_explain(settings.shaping.explain)
         self.clients.set_pace(settings.shaping.pace_sockets)
+        self.clients.set_feedback(settings.feedback.rules())
         self._follow(tree, overrides)
         self._file_tree = file_tree
         return self._now(tree, overrides)

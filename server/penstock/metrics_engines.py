@@ -44,6 +44,7 @@ ENGINE_METRICS = {
     "grants_total": "Quanta granted by token buckets",
     "grants_early_total": "Quanta granted on debt to transfers that begin",
     "parks_total": "Times a transfer had to wait for tokens",
+    "sensed_total": "Times a connection was asked for what its network does",
     "timeouts_idle_total": "Connections closed: no request came",
     "timeouts_header_total": "Connections closed: a request head took too long",
     "timeouts_write_total": "Connections closed: the client took no bytes",

@@ -15,9 +15,10 @@ from pydantic import (
 )
 
 from penstock.addresses import Address, parse_address
-from penstock.allowances import DEFAULT_WEIGHT, MAX_WEIGHT, UNLIMITED
+from penstock.allowances import DEFAULT_WEIGHT, MAX_WEIGHT, UNLIMITED, Mode
 from penstock.clientids import canonical_client_id, check_client_id, check_group_name
 from penstock.durations import SECOND_NS, format_duration
+from penstock.feedback import FeedbackSettings
 from penstock.fieldtypes import (
     CPU_MAX,
     Count,
@@ -142,6 +143,7 @@ class Shaping(Section):
     client_burst_bytes: Burst | None = Field(None, alias="client_burst")
     client_peak_bps: Rate | None = Field(None, alias="client_peak")
     client_group: GroupName | None = None
+    client_mode: Mode = "off"  # which controllers follow a client
     total_rate_bps: Rate | None = Field(None, alias="total_rate")
     explain: bool = False  # responses say what limits their client
     pace_sockets: bool = False  # the kernel spreads out what a grant allows
@@ -154,6 +156,7 @@ class Shaping(Section):
             burst_bytes=self.client_burst_bytes,
             peak_bps=self.client_peak_bps,
             group=self.client_group,
+            mode=self.client_mode,
         )
 
 
@@ -181,6 +184,7 @@ class Group(Node):
 
 class Client(Node):
     group: GroupOfClient | None = None
+    mode: Mode | None = None
     token_sha256: Digests = Field((), repr=False)
     networks: Networks = ()  # all of each is this one client
 
@@ -205,6 +209,9 @@ class Settings(Section):
     listeners: dict[ListenerAddress, Listener] = Field(default_factory=dict)
     groups: dict[GroupName, Group] = Field(default_factory=dict)
     clients: dict[ClientId, Client] = Field(default_factory=dict)
+    feedback: FeedbackSettings = Field(
+        default_factory=lambda: FeedbackSettings.model_validate({})
+    )
     schedules: Schedules = ()
     quotas: Quotas = Field(default_factory=dict)
 

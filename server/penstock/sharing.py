@@ -1,4 +1,4 @@
-"""The control pass of the tree, as a Trio task."""
+"""The control pass of the tree and of the controllers, as a Trio task."""
 
 import time
 
@@ -6,6 +6,7 @@ import trio
 
 from penstock.durations import SECOND_NS
 from penstock.facade import Clients
+from penstock.steered import Steered
 
 # What a tenant leaves is lent after one pass or two, and taken back as fast.
 PASS_PERIOD_S = 0.05
@@ -26,8 +27,9 @@ class Sharing:
         backlogged: of them, those who wanted more than they got.
     """
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, steered: Steered) -> None:
         self._clients = clients
+        self._steered = steered
         self.passes = 0
         self.busy_ns = 0
         self.late_ns = 0
@@ -51,6 +53,7 @@ class Sharing:
         """Returns the nanoseconds that it took."""
         began_ns = time.monotonic_ns()
         done = self._clients.share()
+        self._steered.note(self._clients.feedback_changes())
         took_ns = time.monotonic_ns() - began_ns
         self.busy_ns += took_ns
         self.passes += 1

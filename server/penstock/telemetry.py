@@ -14,6 +14,7 @@ from penstock.facade import EngineHandle
 from penstock.metrics_clients import ClientCollector
 from penstock.metrics_control import ControlCollector
 from penstock.metrics_engines import EngineCollector
+from penstock.metrics_feedback import FeedbackCollector
 from penstock.metrics_groups import GroupCollector
 from penstock.metrics_limiter import LimiterCollector
 from penstock.metrics_quotas import QuotaCollector
@@ -32,6 +33,7 @@ def make_registry(
     registry.register(ControlCollector(control))
     registry.register(QuotaCollector(control.timed))
     registry.register(LimiterCollector(control.limiter))
+    registry.register(FeedbackCollector(control))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry

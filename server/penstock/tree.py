@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from penstock.allowances import DEFAULT_WEIGHT, UNLIMITED, Allowance
+from penstock.allowances import DEFAULT_WEIGHT, UNLIMITED, Allowance, Mode
 from penstock.clientids import canonical_client_id
 from penstock.errors import Key, Problem, dotted
 from penstock.rates import format_rate
@@ -32,7 +32,8 @@ class Spec(NamedTuple):
     weight: int | None = None
     burst_bytes: int | None = None
     peak_bps: int | None = None
-    group: str | None = None  # of clients only
+    group: str | None = None  # of clients only, as what follows
+    mode: Mode | None = None
 
 
 NOTHING = Spec()
@@ -173,6 +174,7 @@ def _allowance(spec: Spec, parent_class: Spec) -> Allowance:
         _first(spec.weight, parent_class.weight, DEFAULT_WEIGHT),
         _first(spec.burst_bytes, of_rate.burst_bytes, 0),
         _first(spec.peak_bps, of_rate.peak_bps, 0),
+        spec.mode or parent_class.mode or "off",
     )
 
 

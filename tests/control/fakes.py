@@ -8,11 +8,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
+from penstock.admin_models import BreakerState as States
 from penstock.allowances import Allowance, ClientEntry, GroupEntry
 from penstock.clientids import canonical_client_id
 from penstock.control import Control
+from penstock.feedback import FeedbackRules
 from penstock.identity_rules import IdentityRules
 from penstock.rates import MAX_RATE_BPS
 from tests.control.fakecaps import FakeCaps
@@ -20,7 +22,10 @@ from tests.control.fakecaps import FakeCaps
 if TYPE_CHECKING:
     from penstock._engine import (
         ClientRow,
+        BreakerState,
         EngineStatistics,
+        FeedbackRow,
+        FeedChange,
         GroupRow,
         ServerRow,
         SharePass,
@@ -53,6 +58,11 @@ class FakeRow(NamedTuple):
     group: str | None = None
     cap_bps: int = 0
     limited_by: str = "none"
+    mode: str = "off"
+    adaptive_bps: int = 0
+    controller_bps: int = 0
+    breaker_bps: int = 0
+    breaker: str = "closed"
 
 
 class FakeTransfer(NamedTuple):
@@ -98,6 +108,36 @@ class FakeServerRow(NamedTuple):
     backlogged: int = 0
 
 
+class FakeFeedback(NamedTuple):
+    srtt_ns: int = 0
+    min_rtt_ns: int = 0
+    estimate_bps: int = 0
+    segments: int = 0
+    retrans: int = 0
+    marked: int = 0
+    ecn: bool = False
+    loss: float = 0.0
+    window_bytes: int = 0
+    ssthresh_bytes: int = 0
+    raises: int = 0
+    trips: int = 0
+
+
+class FakeChange(NamedTuple):
+    client_id: str
+    kind: str
+    change: str
+    before_bps: int = 0
+    after_bps: int = 0
+    rate_bps: int = 0
+    mean_bps: int = 0
+    srtt_ns: int = 0
+    estimate_bps: int = 0
+    retrans: int = 0
+    marked: int = 0
+    loss: float = 0.0
+
+
 class FakeClients(FakeCaps):
     """``ClientTable``: rows by id, groups by name; refusals change nothing."""
 
@@ -116,6 +156,11 @@ class FakeClients(FakeCaps):
         self.passes = 0
         self.explains = False
         self.paces = False
+        self.feedback_rules: FeedbackRules | None = None
+        self.feedback_changes_lost = 0
+        self.fed: dict[str, FakeFeedback] = {}
+        self.unread: list[FakeChange] = []
+        self.released: list[str] = []
 
     @property
     def rows_used(self) -> int:
@@ -136,7 +181,8 @@ class FakeClients(FakeCaps):
     def set_group(self, name: str, allowed: Allowance, source: str) -> int:
         check_allowance(allowed)
         row = self.group_rows.get(name, FakeGroupRow(name))
-        self.group_rows[name] = row._replace(**allowed._asdict(), source=source)
+        fields = {n: v for n, v in allowed._asdict().items() if n != "mode"}
+        self.group_rows[name] = row._replace(**fields, source=source)
         self.said.append(("group", name))
         return self._changed()
 
@@ -204,6 +250,30 @@ class FakeClients(FakeCaps):
     def set_explain(self, explain: bool) -> None:
         self.explains = explain
 
+    @property
+    def followed(self) -> int:
+        return len(self.fed)
+
+    def set_feedback(self, rules: FeedbackRules) -> None:
+        self.feedback_rules = rules
+
+    def feedback(self, client_id: str) -> "FeedbackRow | None":
+        return cast("FeedbackRow | None", self.fed.get(canonical_client_id(client_id)))
+
+    def feedback_changes(self) -> "list[FeedChange]":
+        taken, self.unread = self.unread, []
+        return cast("list[FeedChange]", taken)
+
+    def breaker_states(self) -> "dict[BreakerState, int]":
+        counts: dict[Any, int] = dict.fromkeys(get_args(States), 0)
+        for row in self.rows.values():
+            counts[row.breaker] += 1
+        return counts
+
+    def release_breaker(self, client_id: str) -> bool:
+        self.released.append(client_id)
+        return True
+
     def share(self) -> "SharePass":
         self.passes += 1
         return cast("SharePass", FakePass(0, 0, 0))
@@ -240,7 +310,8 @@ class FakeClients(FakeCaps):
 
 
 def check_allowance(allowed: Allowance) -> None:
-    if any(type(n) is not int or not 0 <= n <= MAX_RATE_BPS for n in allowed):
+    numbers = [n for name, n in allowed._asdict().items() if name != "mode"]
+    if any(type(n) is not int or not 0 <= n <= MAX_RATE_BPS for n in numbers):
         raise ValueError(f"{allowed} is unusable")
 
 
@@ -338,7 +409,8 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         accept_errors_total requests_total requests_reused_total requests_in_progress
         parse_errors_total forwarded_ignored_total transfers transfers_parked
         bytes_sent_total bytes_spliced_total zerocopy_sends_total reads_cold_total
-        reads_ahead_total grants_total grants_early_total parks_total first_byte_sum_ns
+        reads_ahead_total grants_total grants_early_total parks_total sensed_total
+        first_byte_sum_ns
         timeouts_idle_total timeouts_header_total timeouts_write_total pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
         cache_bytes cache_hits_total cache_misses_total cache_evictions_total
