@@ -42,7 +42,7 @@ def _congestion_of(sock: socket.socket) -> str:
     return raw.rstrip(b"\0").decode()
 
 
-def _unshare() -> None:
+def unshare() -> None:
     """Leave for a new network namespace; the caller must have one thread only.
 
     Raises:
@@ -70,8 +70,8 @@ def enter(congestions: Sequence[str]) -> str | None:
         reports ``effective_congestion_control()`` with its figures.
     """
     try:
-        _unshare()
-        _run_ip("link", "set", "lo", "up")
+        unshare()
+        run_ip("link", "set", "lo", "up")
         # What one server's connections learnt must not help or hinder the next one's.
         set_own("net/ipv4/tcp_no_metrics_save", "1")
         for congestion in reversed(congestions):
@@ -93,7 +93,7 @@ def pin(congestion: str) -> None:
     """
     attribute = () if congestion == "system" else ("congctl", congestion)
     for target in _ROUTES:
-        _run_ip(
+        run_ip(
             *("route", "replace", "local", target, "dev", "lo"),
             *("table", "local", "proto", "kernel", "scope", "host"),
             *("src", "127.0.0.1", *attribute),
@@ -132,7 +132,13 @@ def _iproute(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
-def _run_ip(*arguments: str) -> None:
+def run_ip(*arguments: str) -> None:
+    """Run ip(8) in this process's own namespace.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+        subprocess.CalledProcessError: it failed; ``stderr`` says why.
+    """
     # Ambient, because without root the capabilities end with execve(2).
     subprocess.run(
         [_iproute("ip") or "ip", *arguments],

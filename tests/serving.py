@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 READY = re.compile(
-    r"penstock: serving http://127\.0\.0\.1:(\d+).* \| admin (http://\S+)"
+    r"penstock: serving http://[\d.]+:(\d+).* \| admin http://127\.0\.0\.1:(\d+)"
 )
 START_SECONDS = 20.0
 BALANCE_SECONDS = 5.0
@@ -33,6 +34,20 @@ BALANCED = (
     "pending_bytes",
     "sqes_in_flight",
 )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server runs, and how we get there. By default that is here."""
+
+    host: str = "127.0.0.1"
+    inside: Sequence[str] = ()  # before a command that shall run there
+    # From a port of its loopback device to one of ours.
+    door: Callable[[int], AbstractContextManager[int]] = contextlib.nullcontext
+    open_socket: Callable[[], socket.socket] = socket.socket
+
+
+HERE = Place()
 
 
 @dataclass
@@ -51,12 +66,14 @@ class Response:
 class Client:
     """A raw connection that reads responses strictly."""
 
-    def __init__(self, port: int, timeout: float = 10.0, rcvbuf: int = 0) -> None:
-        self.sock = socket.socket()
+    def __init__(
+        self, port: int, timeout: float = 10.0, rcvbuf: int = 0, place: Place = HERE
+    ) -> None:
+        self.sock = place.open_socket()
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(timeout)
-        self.sock.connect(("127.0.0.1", port))
+        self.sock.connect((place.host, port))
         self.buffer = b""
 
     def __enter__(self) -> Self:
@@ -140,6 +157,7 @@ class Server:
     base_fds: int = 0
     clients: list[Client] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    place: Place = HERE
 
     @property
     def pid(self) -> int:
@@ -149,7 +167,7 @@ class Server:
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def client(self, timeout: float = 10.0, rcvbuf: int = 0) -> Client:
-        client = Client(self.port, timeout, rcvbuf)
+        client = Client(self.port, timeout, rcvbuf, self.place)
         self.clients.append(client)
         return client
 
@@ -219,17 +237,22 @@ class Server:
             raise
 
 
-def _ready(process: subprocess.Popen[str], log: Path) -> tuple[int, str]:
+def _ready(process: subprocess.Popen[str], log: Path) -> tuple[int, int]:
     assert process.stdout is not None
     line = process.stdout.readline()
     match = READY.match(line)
     assert match, f"not ready: {line!r}\n{log.read_text()}"
-    return int(match[1]), match[2]
+    return int(match[1]), int(match[2])
 
 
 @contextlib.contextmanager
 def running(
-    root: Path, tmp: Path, *options: str, nofile: int | None = None, port: int = 0
+    root: Path,
+    tmp: Path,
+    *options: str,
+    nofile: int | None = None,
+    port: int = 0,
+    place: Place = HERE,
 ) -> Iterator[Server]:
     """``penstock serve root`` with ``options`` until the block ends."""
     log = tmp / f"stderr-{time.monotonic_ns()}"
@@ -238,7 +261,8 @@ def running(
         command = ["prlimit", f"--nofile={nofile}:{nofile}", *command]
     if os.geteuid() == 0:  # as for everybody else, permissions bind
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    command += ["--listen", f"127.0.0.1:{port}", "--admin", "127.0.0.1:0", *options]
+    command += ["--listen", f"{place.host}:{port}", "--admin", "127.0.0.1:0", *options]
+    command = [*place.inside, *command]
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[1] / "server"),
         "PYTHONUNBUFFERED": "1",
@@ -251,14 +275,17 @@ def running(
             text=True,
             env=environment,
         )
-    server = Server(process, root, 0, "", log)
+    server = Server(process, root, 0, "", log, place=place)
+    doors = contextlib.ExitStack()
     try:
-        server.port, server.admin = _ready(process, log)
+        server.port, admin_port = _ready(process, log)
+        server.admin = f"http://127.0.0.1:{doors.enter_context(place.door(admin_port))}"
         server.base_fds = int(server.status()["process"]["open_fds"])
         yield server
         assert process.poll() is None or server.extra.get("may_exit"), log.read_text()
     finally:
         server.close_clients()
+        doors.close()
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:

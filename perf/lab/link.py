@@ -76,7 +76,7 @@ class Statistics:
 class Link:
     """``seed`` decides about loss and marks, and nothing else does."""
 
-    def __init__(self, shape: Shape, seed: int) -> None:
+    def __init__(self, shape: Shape, seed: int | str) -> None:
         self.statistics = Statistics()
         self._shape = shape
         self._loss, self._ce = Random(f"loss {seed}"), Random(f"ce {seed}")
