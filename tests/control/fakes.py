@@ -425,6 +425,6 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         "receive_buffers_limit": 1024,
         "responses_total": {},
         "encoded_total": {"br": 0, "gzip": 0, "zstd": 0},
-        "first_byte_counts": [0] * 7,
+        "first_byte_counts": [0] * 8,
         **changed,
     }
