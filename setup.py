@@ -113,7 +113,7 @@ def extensions() -> list[Extension]:
     # Pools and slabs reuse memory for other types, and sockaddr is cast by design.
     compile_args.append("-fno-strict-aliasing")
     compile_args.append("-Wno-sign-compare")  # of Cython's own loop variables
-    link_args = list(libraries["link"])
+    link_args = [*libraries["link"], "-lm"]
     macros = [("LLHTTP_STRICT_MODE", "1"), ("CYTHON_USE_MODULE_STATE", "0")]
     if switch("PENSTOCK_DEBUG") or switch("PENSTOCK_SANITIZE"):
         macros.append(("PENSTOCK_DEBUG", "1"))

@@ -34,7 +34,7 @@ from wheel cimport (
     Timer, Wheel, timer_armed, wheel_arm, wheel_cancel, wheel_free, wheel_init,
     wheel_next_ns, wheel_pop,
 )
-from window cimport Window, window_add, window_mean_bps
+from window cimport Window, window_add, window_jitter, window_mean_bps
 
 DEPTH_NS = BUCKET_DEPTH_MS * 1000000
 QUANTUM_MIN_BYTES = BUCKET_QUANTUM_MIN_BYTES
@@ -66,6 +66,9 @@ cdef class SlidingWindow:
 
     def mean_bps(self, int64_t now_ns):
         return window_mean_bps(&self.window, now_ns)
+
+    def jitter(self, int64_t now_ns):
+        return window_jitter(&self.window, now_ns)
 
 
 cdef class TokenBucket:

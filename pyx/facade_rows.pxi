@@ -17,7 +17,7 @@ from keymap cimport KEY_ADDRESS
 from limiter cimport LIMITER_COUNT, LIMITER_NAMES, limiter_of_client, limiter_own
 from limits cimport CLIENT_ID_BYTES_MAX
 from tree cimport Tree
-from window cimport window_mean_bps
+from window cimport window_jitter, window_mean_bps
 
 LIMITERS = tuple(LIMITER_NAMES[i].decode() for i in range(LIMITER_COUNT))
 OVERFLOW_ID = "(overflow)"
@@ -35,6 +35,7 @@ class ClientRow(NamedTuple):
     parked: int
     fill_bytes: int
     mean_bps: int
+    jitter_ratio: float | None
     last_active_ns: int
     rate_bps: int
     effective_bps: int
@@ -120,12 +121,14 @@ cdef str name_of(const RowCopy* copy):
 
 cdef client_row(const RowCopy* copy, dict groups, int64_t now):
     cdef const Client* c = &copy.client
+    cdef double jitter = window_jitter(&c.window, now)
     return ClientRow(
         name_of(copy), c.allowed.rate_bps, SOURCES[c.source],
         atomic_load_i64(&c.bytes_total), atomic_load_i64(&c.requests_total),
         holders_connections(&c.holders), holders_transfers(&c.holders),
         atomic_load_i32(&c.parked), bucket_fill_bytes(&c.bucket, now),
-        window_mean_bps(&c.window, now), atomic_load_i64(&c.last_active_ns),
+        window_mean_bps(&c.window, now), None if jitter < 0 else jitter,
+        atomic_load_i64(&c.last_active_ns),
         c.allowed.rate_bps, atomic_load_i64(&c.bucket.rate_bps), c.allowed.ceil_bps,
         c.allowed.min_bps, c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps,
         groups.get(c.parent), copy.cap_bps, LIMITERS[copy.limited_by],

@@ -1,4 +1,4 @@
-"""Window: the bytes of each of the last ten seconds, and their mean.
+"""Window: the bytes of each of the last ten seconds, their mean and their jitter.
 
 Ten complete seconds and the one that runs. A slot holds its second's stamp and bytes in
 one word, so that engines add without a lock, and who comes first in a new second takes
@@ -6,6 +6,7 @@ the slot over from the one eleven seconds before; nobody has to turn the window.
 stamp tells what an idle client sent long ago from now, for as long as six days.
 """
 
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
 from c_atomic cimport atomic_cas_i64, atomic_load_i64
@@ -15,6 +16,7 @@ from c_time cimport NS_PER_S
 cdef enum:
     WINDOW_SECONDS = 10
     WINDOW_SLOTS = WINDOW_SECONDS + 1
+    WINDOW_STEADY_SECONDS = WINDOW_SECONDS - 2   # without the first and the last
     WINDOW_STAMP_BITS = 19   # with the bytes below the sign
 
 cdef extern from *:
@@ -75,3 +77,27 @@ cdef inline int64_t window_mean_bps(const Window* w, int64_t now_ns) noexcept no
     for ago in range(1, WINDOW_SECONDS + 1):
         total += window_second_bytes(w, second - ago)
     return total // WINDOW_SECONDS
+
+
+cdef inline double window_jitter(const Window* w, int64_t now_ns) noexcept nogil:
+    """How uneven the steady seconds are: standard deviation of their bytes ÷ mean.
+
+    Steady are the eight within the last ten complete seconds, of a client that was
+    sent something in each of the ten: in the first and the last of them it may have
+    begun or ended, so those are parts of seconds. Negative: it was silent in one.
+    """
+    cdef int64_t second = now_ns // NS_PER_S
+    cdef int64_t bytes_of[WINDOW_SECONDS]
+    cdef double mean = 0
+    cdef double variance = 0
+    cdef int i
+    for i in range(WINDOW_SECONDS):
+        bytes_of[i] = window_second_bytes(w, second - 1 - i)
+        if bytes_of[i] == 0:
+            return -1
+    for i in range(1, WINDOW_STEADY_SECONDS + 1):
+        mean += bytes_of[i]
+    mean /= WINDOW_STEADY_SECONDS
+    for i in range(1, WINDOW_STEADY_SECONDS + 1):
+        variance += (bytes_of[i] - mean) * (bytes_of[i] - mean)
+    return sqrt(variance / WINDOW_STEADY_SECONDS) / mean

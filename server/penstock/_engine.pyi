@@ -61,6 +61,7 @@ class ClientRow(NamedTuple):
     parked: int  # of them: waiting for tokens
     fill_bytes: int  # tokens in the bucket; negative = debt
     mean_bps: int  # bytes per second over the last ten complete seconds
+    jitter_ratio: float | None  # of the eight between; None: silent in one of the ten
     last_active_ns: int  # CLOCK_MONOTONIC; 0 = never
     rate_bps: int  # as in Allowance, and those below
     effective_bps: int  # at which its bucket runs now; 0 = unlimited

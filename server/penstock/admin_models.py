@@ -207,6 +207,10 @@ class ClientView(Row):
     transfers: int
     parked: int
     fill_bytes: int = Field(description="tokens in the bucket; negative: debt")
+    jitter_ratio: float | None = Field(
+        description="standard deviation of its steady seconds, by their mean; "
+        "null: it was silent in one of the last ten"
+    )
     last_active_seconds_ago: float | None = Field(description="null: never")
     mode: Mode = Field(description="which controllers follow it")
     adaptive_bps: int | None = Field(description="adaptive target; null: as rate_bps")

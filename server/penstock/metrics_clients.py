@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Labelled = list[tuple[str, Sequence[ClientRow]]]  # label value and rows
 Family = CounterMetricFamily | GaugeMetricFamily
 
+# Whose pace is their own: they ask for no more, or their readers take no more.
+_OWN_PACE = {"none", "peer"}
+
 
 class ClientCollector(Collector):
     def __init__(self, control: Control) -> None:
@@ -37,6 +40,8 @@ class ClientCollector(Collector):
                 family.add_metric([name], sum(value(row) for row in members))
             yield family
         yield _limited_by(labelled)
+        yield _jitter(labelled)
+        yield _worst_jitter(rows)
 
 
 def _families() -> "list[tuple[Family, Callable[[ClientRow], float]]]":
@@ -89,6 +94,35 @@ def _limited_by(labelled: "Labelled") -> GaugeMetricFamily:
     for name, members in labelled:
         for cause, count in Counter(row.limited_by for row in members).items():
             family.add_metric([name, cause], count)
+    return family
+
+
+def _jitter(labelled: "Labelled") -> GaugeMetricFamily:
+    """No series for who has none; that of `other` is the worst of theirs."""
+    family = _gauge(
+        "jitter_ratio", "Standard deviation by mean of eight steady seconds"
+    )
+    for name, members in labelled:
+        known = [r.jitter_ratio for r in members if r.jitter_ratio is not None]
+        if known:
+            family.add_metric([name], max(known))
+    return family
+
+
+def _worst_jitter(rows: "Sequence[ClientRow]") -> GaugeMetricFamily:
+    """Over every row, named or not; no sample where no client counts."""
+    family = GaugeMetricFamily(
+        "penstock_jitter_ratio",
+        "Worst jitter of the clients that are held back by penstock",
+        labels=[],
+    )
+    held = [
+        row.jitter_ratio
+        for row in rows
+        if row.jitter_ratio is not None and row.limited_by not in _OWN_PACE
+    ]
+    if held:
+        family.add_metric([], max(held))
     return family
 
 

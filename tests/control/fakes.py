@@ -47,6 +47,7 @@ class FakeRow(NamedTuple):
     parked: int = 0
     fill_bytes: int = 0
     mean_bps: int = 0
+    jitter_ratio: float | None = None
     last_active_ns: int = 0
     rate_bps: int = 0
     effective_bps: int = 0

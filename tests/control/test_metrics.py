@@ -278,6 +278,31 @@ def test_what_the_server_has_now_and_why_is_reported(
     assert effective == {"": math.inf}
 
 
+def test_jitter_is_shown_of_clients_that_have_some(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 2")
+    for i, jitter in enumerate([0.3, None, 0.1, 0.2, None]):
+        name = f"c{i}"
+        clients.rows[name] = FakeRow(name, bytes_total=9 - i, jitter_ratio=jitter)
+    series = scrape(control)
+    assert of(series, "penstock_client_jitter_ratio") == {"c0": 0.3, "other": 0.2}
+    assert of(series, "penstock_jitter_ratio") == {}
+
+
+def test_the_worst_jitter_is_that_of_a_client_that_penstock_holds_back(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    """Who asks for little, or reads slowly, is uneven for a reason of its own."""
+    control = make_control("[telemetry]\ntop_clients = 1")
+    for i, (jitter, cause) in enumerate(
+        [(0.9, "none"), (0.8, "peer"), (0.2, "group"), (0.3, "client"), (None, "disk")]
+    ):
+        name = f"c{i}"
+        clients.rows[name] = FakeRow(name, jitter_ratio=jitter, limited_by=cause)
+    assert of(scrape(control), "penstock_jitter_ratio") == {"": 0.3}
+
+
 def test_groups_are_reported(make_control: MakeControl, clients: FakeClients) -> None:
     control = make_control()
     clients.group_rows["ci"] = FakeGroupRow(

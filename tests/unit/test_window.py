@@ -1,9 +1,12 @@
-"""The sliding window with a manual clock: the mean of ten complete seconds."""
+"""The sliding window with a manual clock: the mean of ten complete seconds, and their
+jitter."""
 
 from __future__ import annotations
 
+import statistics
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,3 +89,52 @@ def test_threads_lose_nothing_when_a_second_begins() -> None:
     for worker in workers:
         worker.join()
     assert window.mean_bps(13 * S) == 3 * times * threads // SECONDS
+
+
+def of_seconds(sent: list[int]) -> _testing.SlidingWindow:
+    """``sent`` in the complete seconds before second ``len(sent)``."""
+    window = _testing.SlidingWindow()
+    for second, n in enumerate(sent):
+        window.add(n, second * S)
+    return window
+
+
+@given(st.lists(st.integers(1, 2**44 - 1), min_size=SECONDS, max_size=SECONDS + 5))
+def test_jitter_is_deviation_by_mean_of_the_eight_seconds_between(
+    sent: list[int],
+) -> None:
+    steady = sent[-SECONDS + 1 : -1]
+    wanted = statistics.pstdev(steady) / statistics.fmean(steady)
+    jitter = of_seconds(sent).jitter(len(sent) * S)
+    assert jitter == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+def test_a_steady_rate_has_no_jitter_however_it_began_and_ended() -> None:
+    sent = [1, *[10**6] * 8, 999]
+    assert of_seconds(sent).jitter(10 * S) == 0
+
+
+def test_every_second_between_counts() -> None:
+    for at in range(1, 9):
+        sent = [8] * SECONDS
+        sent[at] = 4
+        assert of_seconds(sent).jitter(10 * S) > 0.1
+
+
+@pytest.mark.parametrize("silent", range(SECONDS))
+def test_a_client_that_was_silent_in_one_of_ten_seconds_has_no_jitter(
+    silent: int,
+) -> None:
+    sent = [10**6] * SECONDS
+    sent[silent] = 0
+    assert of_seconds(sent).jitter(10 * S) < 0
+
+
+def test_the_running_second_is_not_a_steady_one() -> None:
+    window = of_seconds([10**6] * SECONDS)
+    window.add(5, 10 * S)
+    assert window.jitter(11 * S - 1) == 0
+    assert window.jitter(11 * S) == 0  # the last of ten: it may have ended in it
+    window.add(10**6, 11 * S)
+    assert window.jitter(12 * S) > 0.3
+    assert window.jitter(13 * S) < 0  # silent since
