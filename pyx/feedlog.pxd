@@ -35,9 +35,13 @@ cdef struct FeedLog:
     int64_t dropped_total
 
 
-cdef inline FeedEntry* feedlog_new(FeedLog* log) noexcept nogil:
-    """The next entry, to be filled in; NULL when there is no room."""
-    if log.n == FEEDLOG_ENTRIES:
+cdef inline FeedEntry* feedlog_new(FeedLog* log, uint32_t kind) noexcept nogil:
+    """The next entry, to be filled in; NULL when there is no room. The controller's,
+    which can be many, leave half of it to the others."""
+    cdef uint32_t most = FEEDLOG_ENTRIES
+    if kind == FEED_CONTROLLER:
+        most = FEEDLOG_ENTRIES // 2
+    if log.n >= most:
         log.dropped_total += 1
         return NULL
     log.n += 1

@@ -52,7 +52,7 @@ cdef inline FeedEntry* steering_note(
     FeedLog* log, const Feed* f, const Look* look, uint32_t kind, uint32_t change
 ) noexcept nogil:
     """NULL when the log is full."""
-    cdef FeedEntry* entry = feedlog_new(log)
+    cdef FeedEntry* entry = feedlog_new(log, kind)
     if entry == NULL:
         return NULL
     entry.row = look.row

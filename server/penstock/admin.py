@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from penstock import __version__
 from penstock.admin_clients import add_clients
+from penstock.admin_events import add_events
 from penstock.admin_groups import add_groups
 from penstock.admin_guard import Guard
 from penstock.admin_models import (
@@ -48,6 +49,7 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _explain)
     add_clients(app, control, engines)
     add_groups(app, control)
+    add_events(app, control, engines)
     _add_config(app, control)
     _add_views(app, control, engines)
     _add_probes(app, control)
@@ -97,7 +99,8 @@ def _add_views(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) 
 
     @app.get("/server")
     async def server() -> ServerView:
-        return server_view(control.clients.server())
+        """All engines and clients together."""
+        return server_view(control, engines)
 
     @app.get("/status")
     async def status() -> StatusView:

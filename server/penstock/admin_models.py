@@ -285,8 +285,10 @@ class GroupsView(BaseModel):
 
 
 class ServerView(BaseModel):
-    """All clients together."""
+    """All engines and clients together."""
 
+    state: Literal["starting", "serving", "draining"]
+    config_version: int
     rate_bps: int | None = Field(description="bytes per second; null: no limit")
     effective_bps: int | None = Field(description="it has now; null: no limit")
     cap_bps: int | None = Field(description="of a schedule or quota; null: none")
@@ -299,6 +301,13 @@ class ServerView(BaseModel):
         description="clients that were active lately, while there is something to share"
     )
     backlogged: int = Field(description="of them: those who wanted more")
+    requests_total: int
+    connections: int
+    connections_limit: int
+    transfers: int
+    parked: int = Field(description="of them: waiting for tokens")
+    clients: int = Field(description="rows of the table that are in use")
+    row_limit: int
 
 
 class ProcessView(BaseModel):

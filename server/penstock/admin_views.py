@@ -1,5 +1,6 @@
 """What holds and what is, as the admin API shows it: there null is no limit."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.admin_models import (
@@ -10,11 +11,13 @@ from penstock.admin_models import (
     ServerView,
 )
 from penstock.allowances import UNLIMITED, Allowance, Source
+from penstock.control import Control
 from penstock.durations import SECOND_NS
+from penstock.facade import EngineHandle
 from penstock.timed_limits import TimedLimits
 
 if TYPE_CHECKING:
-    from penstock._engine import ClientRow, FeedbackRow, GroupRow, ServerRow
+    from penstock._engine import ClientRow, FeedbackRow, GroupRow
 
 # 0 means that there is none, or that it follows from the rate.
 _NULLABLE = {"rate_bps", "ceil_bps", "burst_bytes", "peak_bps"}
@@ -24,18 +27,14 @@ _NULLABLE |= {"adaptive_bps", "controller_bps", "breaker_bps"}
 
 def client_view(row: "ClientRow", now_ns: int) -> ClientView:
     """``now_ns`` is CLOCK_MONOTONIC, as in the row."""
-    fields = _shown(row._asdict())
+    fields = without_zero(row._asdict())
     last_ns = fields.pop("last_active_ns")
     idle_s = max(0, now_ns - last_ns) / SECOND_NS if last_ns else None
     return ClientView(**fields, last_active_seconds_ago=idle_s)
 
 
 def group_view(row: "GroupRow", source: Source) -> GroupView:
-    return GroupView(**{**_shown(row._asdict()), "source": source})
-
-
-def server_view(row: "ServerRow") -> ServerView:
-    return ServerView(**_shown(row._asdict()))
+    return GroupView(**{**without_zero(row._asdict()), "source": source})
 
 
 def feedback_view(row: "FeedbackRow | None") -> FeedbackView | None:
@@ -69,10 +68,27 @@ def quota_views(row: "ClientRow", timed: TimedLimits) -> list[QuotaView]:
 
 def allowance_fields(allowed: Allowance) -> dict[str, Any]:
     """The fields of an AllowanceView."""
-    return _shown(allowed._asdict())
+    return without_zero(allowed._asdict())
 
 
-def _shown(fields: dict[str, Any]) -> dict[str, Any]:
+def server_view(control: Control, engines: Sequence[EngineHandle]) -> ServerView:
+    counted = [engine.statistics() for engine in engines]
+    return ServerView(
+        **without_zero(control.clients.server()._asdict()),
+        state=control.state.value,
+        config_version=control.version,
+        requests_total=sum(engine["requests_total"] for engine in counted),
+        connections=sum(engine["connections"] for engine in counted),
+        connections_limit=sum(engine["connections_limit"] for engine in counted),
+        transfers=sum(engine["transfers"] for engine in counted),
+        parked=sum(engine["transfers_parked"] for engine in counted),
+        clients=control.clients.rows_used,
+        row_limit=control.clients.row_limit,
+    )
+
+
+def without_zero(fields: dict[str, Any]) -> dict[str, Any]:
+    """Where 0 stands for none there is None."""
     return {
         name: None if name in _NULLABLE and value == UNLIMITED else value
         for name, value in fields.items()

@@ -5,15 +5,20 @@ configured: when the reason for it ends, the node is as it was.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol, Self
 
 from penstock.allowances import Cap as Cause
 from penstock.clientids import canonical_client_id, check_client_id
+from penstock.events import EventLog
 
 log = logging.getLogger(__name__)
 
 NO_CAP = 0  # the engine's word for it
+# Changes of one moment that are told one by one: when a month ends, thousands of
+# clients are slow no longer, and who watches would see nothing else.
+TOLD_MAX = 100
 Kind = Literal["client", "group", "default", "server"]
 TARGET_EXAMPLES = 'write it like "client:NAME", "group:NAME", "default" or "server"'
 
@@ -79,14 +84,16 @@ def lowest(*several: Caps) -> dict[Target, Cap]:
 class CapBook:
     """Keeps the table's caps as they should be, with a call for each that differs."""
 
-    def __init__(self, table: CappedTable) -> None:
+    def __init__(self, table: CappedTable, events: EventLog | None = None) -> None:
         self._table = table
+        self._events = events or EventLog()
         self._applied: dict[Target, Cap] = {}
         self.wanted: Caps = {}
 
     def apply(self, wanted: Caps, *, again: bool = False) -> None:
         """From now on ``wanted`` holds, and no other cap. ``again``: say also what has
         not changed, since the table may have forgotten it."""
+        self._tell(self.wanted, wanted)
         self.wanted = wanted
         for target in [t for t in self._applied if t not in wanted]:
             self._set(target, NOT_CAPPED)
@@ -100,6 +107,24 @@ class CapBook:
         cap = self.wanted.get(target, NOT_CAPPED)
         if cap.rate_bps != cap_bps:
             self._set(target, cap)
+
+    def _tell(self, before: Caps, wanted: Caps) -> None:
+        untold: Counter[str] = Counter()
+        told = 0
+        for target in dict.fromkeys([*before, *wanted]):
+            cap = wanted.get(target)
+            if before.get(target) == cap:
+                continue
+            cause = (cap or before[target]).cause
+            if told == TOLD_MAX:
+                untold[cause] += 1
+                continue
+            told += 1
+            self._events.publish(
+                cause, str(target), cap_bps=cap.rate_bps if cap else None
+            )
+        for why, count in untold.items():
+            self._events.publish(why, "server", others=count)
 
     def _set(self, target: Target, cap: Cap) -> None:
         if not self._call(target, cap):

@@ -14,6 +14,7 @@ from penstock.allowances import Source as SaidBy
 from penstock.caps import CapBook
 from penstock.clientids import canonical_client_id
 from penstock.errors import PenstockError, Problem
+from penstock.events import EventLog, Scalar
 from penstock.facade import Clients
 from penstock.limiter import Limiter
 from penstock.loading import Source
@@ -46,13 +47,16 @@ class Control:
         version: grows by one with every change.
         tree: what holds: what the file says, and over it what the API says.
         overrides: what the API says.
+        events: tells who watches of every change.
     """
 
     def __init__(self, source: Source, settings: Settings, clients: Clients) -> None:
         self.source = source
         self.settings = settings
         self.clients = clients
-        self.steered = Steered()
+        self.events = EventLog()
+        self.caps = CapBook(clients, self.events)
+        self.steered = Steered(self.events)
         self.sharing = Sharing(clients, self.steered)
         self.state = State.STARTING
         self.reloads_ok = 0
@@ -65,7 +69,7 @@ class Control:
         folder = settings.server.state_dir
         self.timed = TimedLimits(
             settings,
-            CapBook(clients),
+            self.caps,
             clients.usage(),
             QuotaStore(folder) if folder else None,
             accounts_max=settings.limits.max_clients,
@@ -132,6 +136,14 @@ class Control:
             source,
             version,
         )
+        self.events.publish(
+            "limit",
+            f"client:{client_id}",
+            **_shown(allowed),
+            group=group,
+            source=source,
+            version=version,
+        )
         return version
 
     def set_group(self, name: str, spec: Spec) -> int:
@@ -158,8 +170,21 @@ class Control:
         else:
             self.clients.drop_group(name)
         version = self._now(tree, overrides)
-        holds = tree.group(name) if name in tree.groups else "dropped"
-        log.info("group %r: %s (by %s, version %d)", name, holds, source, version)
+        holds = tree.group(name) if name in tree.groups else None
+        log.info(
+            "group %r: %s (by %s, version %d)",
+            name,
+            holds or "dropped",
+            source,
+            version,
+        )
+        self.events.publish(
+            "group",
+            f"group:{name}",
+            **(_shown(holds) if holds else {"dropped": True}),
+            source=source,
+            version=version,
+        )
         return version
 
     def _now(self, tree: Tree, overrides: Overrides) -> int:
@@ -180,10 +205,12 @@ class Control:
             version = self._configure(settings)
         except PenstockError:
             self.reloads_refused += 1
+            self.events.publish("config", "server", result="refused")
             raise
         self.settings = settings
         self.timed.configure(settings)
         self.reloads_ok += 1
+        self.events.publish("config", "server", result="reloaded", version=version)
         log.info("configuration reloaded (version %d)", version)
         return version
 
@@ -237,6 +264,17 @@ def _entries(settings: Settings, file_tree: Tree, tree: Tree) -> list[ClientEntr
             entry = entry._replace(allowed=allowed, group=group)
         entries.append(entry)
     return entries
+
+
+def _shown(allowed: Allowance) -> dict[str, Scalar]:
+    """For those who watch."""
+    return {
+        "rate_bps": allowed.rate_bps or None,
+        "ceil_bps": allowed.ceil_bps or None,
+        "min_bps": allowed.min_bps,
+        "weight": allowed.weight,
+        "mode": allowed.mode,
+    }
 
 
 def _refuse(problems: list[Problem]) -> None:

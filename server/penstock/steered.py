@@ -2,9 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from penstock.durations import SECOND_NS
+from penstock.events import EventLog, Scalar
 from penstock.rates import format_rate
 
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Under loss the controllers of many clients cut at every RTT: of one pass so many are
+# told, so that they do not push everything else out of the ring. All are counted.
+CUTS_TOLD_MAX = 10
 # Every change that there is: each has its series from the start.
 CHANGES = (
     ("adaptive", "raised"),
@@ -32,20 +37,48 @@ class Steered:
     """
     Attributes:
         counts: how often, by kind and change.
-        tell: called with every change.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
         self.counts: Counter[tuple[str, str]] = Counter(dict.fromkeys(CHANGES, 0))
-        self.tell: Callable[[FeedChange], None] | None = None
 
     def note(self, changes: "Sequence[FeedChange]") -> None:
+        """Those of one control pass."""
+        cuts = 0
         for change in changes:
             self.counts[change.kind, change.change] += 1
             if change.kind == "breaker":
                 _log_breaker(change)
-            if self.tell is not None:
-                self.tell(change)
+            cuts += change.kind == "controller"
+            if change.kind != "controller" or cuts <= CUTS_TOLD_MAX:
+                self._publish(change)
+
+    def _publish(self, change: "FeedChange") -> None:
+        self._events.publish(
+            change.kind, f"client:{change.client_id}", **_numbers(change)
+        )
+
+
+def _numbers(change: "FeedChange") -> dict[str, Scalar]:
+    """What was changed, and what it follows from."""
+    shown: dict[str, Scalar] = {
+        "change": change.change,
+        "before_bps": change.before_bps or None,
+        "after_bps": change.after_bps or None,
+        "rate_bps": change.rate_bps or None,
+        "mean_bps": change.mean_bps,
+    }
+    if change.kind == "breaker":
+        shown["loss_ratio"] = change.loss
+    elif change.kind == "controller":
+        shown |= {
+            "srtt_seconds": change.srtt_ns / SECOND_NS,
+            "estimate_bps": change.estimate_bps or None,
+            "retransmitted": change.retrans,
+            "marked": change.marked,
+        }
+    return shown
 
 
 def _log_breaker(change: "FeedChange") -> None:

@@ -92,6 +92,7 @@ class Supervisor:
             )
             helpers.start_soon(self._announce_when_ready)
             await self._run_engines()
+            self._control.events.close()
             stop_admin.set()
 
     async def _run_engines(self) -> None:

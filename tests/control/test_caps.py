@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.caps import Cap, CapBook, Target, lowest
+from penstock.caps import TOLD_MAX, Cap, CapBook, Target, lowest
+from penstock.events import EventLog
 from tests.control.fakecaps import FakeCaps
 
 SERVER, ALICE = Target("server"), Target("client", "alice")
@@ -84,6 +85,32 @@ def test_a_row_with_the_cap_of_somebody_else_loses_it() -> None:
     table.caps["client:alice"] = (5, "quota")
     CapBook(table).check(ALICE, 5)
     assert table.caps == {}
+
+
+def test_who_watches_is_told_what_changed_and_why() -> None:
+    log = EventLog()
+    book = CapBook(FakeCaps(), log)
+    book.apply({SERVER: Cap(5, "schedule"), GROUP: Cap(6, "quota")})
+    book.apply({SERVER: Cap(5, "schedule"), GROUP: Cap(7, "schedule")}, again=True)
+    book.check(SERVER, 0)
+    book.apply({GROUP: Cap(7, "schedule")})
+    assert [(e.kind, e.subject, e.numbers) for e in log.after(0)] == [
+        ("schedule", "server", {"cap_bps": 5}),
+        ("quota", "group:g", {"cap_bps": 6}),
+        ("schedule", "group:g", {"cap_bps": 7}),
+        ("schedule", "server", {"cap_bps": None}),
+    ]
+
+
+def test_a_change_of_thousands_is_told_in_short() -> None:
+    log = EventLog()
+    book = CapBook(FakeCaps(), log)
+    many = {Target("client", f"c{i}"): Cap(1, "quota") for i in range(TOLD_MAX + 20)}
+    book.apply(many)
+    *told, rest = log.after(0)
+    assert len(told) == TOLD_MAX
+    assert (rest.kind, rest.subject) == ("quota", "server")
+    assert rest.numbers == {"others": 20}
 
 
 @pytest.mark.parametrize(

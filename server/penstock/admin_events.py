@@ -1,0 +1,176 @@
+"""``GET /events``: what happens, and what clients do, as server-sent events.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Annotated, Any
+
+import trio
+from fastapi import FastAPI, Header, Query, Response
+from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from penstock.admin_models import Reason
+from penstock.clientids import MAX_CLIENT_ID_BYTES
+from penstock.control import Control
+from penstock.events import EventLog, rfc3339
+from penstock.facade import EngineHandle
+from penstock.live_clients import LIVE_PERIOD_S, LiveClients
+
+STREAMS_MAX = 16  # each holds a connection, and what one look of it shows
+HEARTBEAT_S = 15.0  # proxies close what is silent for longer
+_NUMBER_MAX = 2**53 - 1  # what JavaScript counts exactly
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would collect it
+]
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events, as they happen, until one side ends",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    503: {"model": Reason, "description": f"{STREAMS_MAX} are watching already"},
+}
+
+
+def add_events(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) -> None:
+    live = LiveClients(control, engines)
+    seats = trio.Semaphore(STREAMS_MAX)
+
+    @app.get("/events", response_class=Response, responses=_ANSWERS)
+    async def events(
+        after: Annotated[
+            int | None,
+            Query(ge=0, le=_NUMBER_MAX, description="0: all that are kept"),
+        ] = None,
+        clients: Annotated[
+            bool, Query(description="also what clients do, once a second")
+        ] = False,
+        find: Annotated[
+            str,
+            Query(max_length=MAX_CLIENT_ID_BYTES, description="in their id or group"),
+        ] = "",
+        last_event_id: Annotated[
+            str | None, Header(description="of a browser that comes back")
+        ] = None,
+    ) -> Response:
+        at = _number(last_event_id)
+        return EventStream(
+            control.events,
+            after if at is None else at,
+            live if clients else None,
+            find,
+            seats,
+        )
+
+
+def _number(last_event_id: str | None) -> int | None:
+    """None also for what we never sent."""
+    text = last_event_id or ""
+    known = text.isascii() and text.isdigit() and len(text) < len(str(_NUMBER_MAX))
+    return int(text) if known else None
+
+
+def frame(kind: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
+    """One event; JSON has no line ends within."""
+    head = "" if number is None else f"id: {number}\n"
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return f"{head}event: {kind}\ndata: {text}\n\n".encode()
+
+
+class EventStream(Response):
+    """A response that goes on until the peer leaves or the log is closed.
+
+    It holds a place in the log, and what is being sent: whoever reads slowly misses
+    events, and whoever stops reading is cut by the kernel (``admin_server``).
+
+    Args:
+        after: the event that was seen last; None: begin with the next one.
+        live: for what clients do; None: only events.
+        find: which of them.
+        seats: for how many at once.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        after: int | None,
+        live: LiveClients | None,
+        find: str,
+        seats: trio.Semaphore,
+    ) -> None:
+        super().__init__()
+        self._log = log
+        # A number that is yet to come is of the process before.
+        self._at = log.last if after is None else after if after <= log.last else 0
+        self._live = live
+        self._find = find
+        self._seats = seats
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._seats.acquire_nowait()
+        except trio.WouldBlock:
+            reason = f"{STREAMS_MAX} are watching already"
+            await JSONResponse({"detail": reason}, 503)(scope, receive, send)
+            return
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_wait_until_gone, receive, nursery.cancel_scope)
+                await self._stream(send)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._seats.release()
+
+    async def _stream(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        with nullcontext() if self._live is None else self._live.watching():
+            await self._send_events(send)
+        await _send(send, self._news(), more=False)
+
+    async def _send_events(self, send: Send) -> None:
+        period_s = HEARTBEAT_S if self._live is None else LIVE_PERIOD_S
+        due = trio.current_time() if self._live is not None else _next(period_s)
+        while not self._log.closed:
+            chunk = self._news()
+            if trio.current_time() >= due:
+                chunk += await self._beat()
+                due = _next(period_s)
+            if chunk:
+                await _send(send, chunk)
+            with trio.move_on_at(due):
+                await self._log.wait_after(self._at)
+
+    def _news(self) -> bytes:
+        events = self._log.after(self._at)
+        missed = events[0].number - self._at - 1 if events and self._at else 0
+        self._at = self._log.last
+        frames = [frame(event.kind, event.data(), event.number) for event in events]
+        if missed:
+            lost = {"time": rfc3339(events[0].time), "subject": "server"}
+            frames.insert(0, frame("lost", {**lost, "events": missed}))
+        return b"".join(frames)
+
+    async def _beat(self) -> bytes:
+        if self._live is None:
+            return b":\n\n"
+        return frame("clients", await self._live.data(self._find))
+
+
+def _next(period_s: float) -> float:
+    """All streams share their moments, and so what is looked up for them."""
+    return (trio.current_time() // period_s + 1) * period_s
+
+
+async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _wait_until_gone(receive: Receive, stream: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    stream.cancel()
