@@ -253,6 +253,7 @@ def running(
     nofile: int | None = None,
     port: int = 0,
     place: Place = HERE,
+    admin_port: int = 0,
 ) -> Iterator[Server]:
     """``penstock serve root`` with ``options`` until the block ends."""
     log = tmp / f"stderr-{time.monotonic_ns()}"
@@ -261,7 +262,8 @@ def running(
         command = ["prlimit", f"--nofile={nofile}:{nofile}", *command]
     if os.geteuid() == 0:  # as for everybody else, permissions bind
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
-    command += ["--listen", f"{place.host}:{port}", "--admin", "127.0.0.1:0", *options]
+    command += ["--listen", f"{place.host}:{port}"]
+    command += ["--admin", f"127.0.0.1:{admin_port}", *options]
     command = [*place.inside, *command]
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[1] / "server"),

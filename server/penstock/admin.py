@@ -22,6 +22,7 @@ from penstock.admin_models import (
     ServerView,
     StatusView,
 )
+from penstock.admin_page import add_page
 from penstock.admin_versions import etag
 from penstock.admin_views import server_view
 from penstock.control import Control, State
@@ -49,6 +50,7 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _explain)
     add_clients(app, control, engines)
     add_groups(app, control)
+    add_page(app)
     add_events(app, control, engines)
     _add_config(app, control)
     _add_views(app, control, engines)

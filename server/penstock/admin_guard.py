@@ -5,7 +5,8 @@
 - A web page gets nothing, and changes nothing: an Origin field (RFC 6454) must be the
   admin address itself, and a body must say that it is JSON, which a page can not do
   without asking first.
-- With a configured token: ``Authorization: Bearer`` (RFC 6750), except for /healthz.
+- With a configured token: ``Authorization: Bearer`` (RFC 6750), except for /healthz and
+  the files of the live page, which a browser asks for before it can be given one.
 - A body is small and comes in time.
 """
 
@@ -18,6 +19,7 @@ import trio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock.admin_page import PAGE_PATHS
 from penstock.control import Control
 
 BODY_BYTES_MAX = 16384  # a limit is about 60 bytes
@@ -37,7 +39,7 @@ class Guard:
         if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(Headers(scope=scope), scope["method"])
+        refusal = self._refusal(Headers(scope=scope), scope["method"], scope["path"])
         if refusal is not None:
             await _refuse(send, *refusal)
             return
@@ -47,7 +49,9 @@ class Guard:
         else:
             await _refuse(send, *body)
 
-    def _refusal(self, headers: Headers, method: str) -> tuple[int, str] | None:
+    def _refusal(
+        self, headers: Headers, method: str, path: str
+    ) -> tuple[int, str] | None:
         admin = self._control.settings.admin
         host = headers.get("host", "")
         if admin.listen.is_loopback and not _is_loopback_host(host):
@@ -56,7 +60,8 @@ class Guard:
         if origin is not None and origin != f"http://{host}":
             return 403, "requests of web pages from elsewhere are refused (Origin)"
         expected = admin.token_sha256
-        if expected and not _has_token(headers.get("authorization", ""), expected):
+        given = headers.get("authorization", "")
+        if expected and path not in PAGE_PATHS and not _has_token(given, expected):
             return 401, "the admin token is needed: Authorization: Bearer TOKEN"
         if method in _WITH_BODY and not _is_json(headers.get("content-type", "")):
             return 415, "a body is JSON: send Content-Type: application/json"

@@ -34,7 +34,8 @@ def tracked(root: Path) -> list[Path]:
 
 
 def is_code(path: Path) -> bool:
-    return path.suffix in CODE or path.name in ("dev", "run")
+    written = CODE | {".js", ".css"}
+    return path.suffix in written or path.name in ("dev", "run")
 
 
 def python_functions(source: str) -> Iterator[tuple[str, int]]:
