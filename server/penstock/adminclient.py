@@ -1,14 +1,19 @@
 """Requests to the admin API of a running server, for the command line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+from httpx_sse import EventSource, SSEError
 
 from penstock.errors import PenstockError
 
 REQUEST_TIMEOUT_S = 10.0
 TOKEN_BYTES_MAX = 4096
+
+Told = tuple[str, dict[str, Any]]  # kind and data of an event
 
 
 class AdminClient:
@@ -39,26 +44,64 @@ class AdminClient:
         Raises:
             PenstockError: the server can not be reached or does not know the token.
         """
-        url = self._url.rstrip("/") + path
-        headers = {**self._headers, **fields}
+        with self._reached() as client:
+            response = client.request(
+                method, self._place(path), json=body, headers=fields
+            )
+        self._check_token(response)
+        return response
+
+    @contextmanager
+    def events(self, path: str) -> Iterator[Iterator[Told]]:
+        """What a stream of events tells until the server ends it.
+
+        Raises:
+            PenstockError: the server can not be reached or refuses.
+        """
+        with (
+            self._reached() as client,
+            client.stream("GET", self._place(path)) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                self._check_token(response)
+                self.understood(response)
+            yield self._told(response)
+
+    def _told(self, response: httpx.Response) -> Iterator[Told]:
+        try:
+            for event in EventSource(response).iter_sse():
+                yield event.event, event.json()
+        except (SSEError, ValueError):
+            raise self.stranger(response) from None
+
+    def _place(self, path: str) -> str:
+        return self._url.rstrip("/") + path
+
+    @contextmanager
+    def _reached(self) -> Iterator[httpx.Client]:
         try:
             # Loopback by default: a proxy of the environment would not find the server.
             with httpx.Client(
-                transport=self._transport, timeout=REQUEST_TIMEOUT_S, trust_env=False
+                transport=self._transport,
+                timeout=REQUEST_TIMEOUT_S,
+                trust_env=False,
+                headers=self._headers,
             ) as client:
-                response = client.request(method, url, json=body, headers=headers)
+                yield client
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise PenstockError(
                 f"{self._url} does not answer ({error}): is penstock running there? "
                 "--admin names another URL"
             ) from None
+
+    def _check_token(self, response: httpx.Response) -> None:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise PenstockError(
                 f"the admin API refuses the token in {self._token_file}"
                 if self._token_file
                 else "the admin API needs its token: --token-file FILE"
             )
-        return response
 
     def stranger(self, response: httpx.Response) -> PenstockError:
         """The error for an answer that penstock does not give."""

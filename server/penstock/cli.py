@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -32,6 +32,8 @@ Try it:
   penstock limit user_123 10MB/s
 
   penstock group ci 50MB/s --min 20MB/s
+
+  penstock top
 
 A RATE is in bytes per second: 5MB/s, 5MiB/s, 40Mbit/s or 5242880.""",
 )
@@ -279,6 +281,50 @@ def group(
 
     options = Options(ceil, min_, weight)
     print(set_group(name, rate, AdminClient(admin, token_file), options))
+
+
+@app.command
+def top(
+    *,
+    sort: Literal["now", "mean", "limit", "waiting", "client"] = "now",
+    interval: str = "1s",
+    once: Annotated[bool, Parameter(negative=())] = False,
+    admin: str = ADMIN_URL,
+    token_file: Path | None = None,
+) -> None:
+    """Show the clients of a running server, and what limits them, until Ctrl-C.
+
+    Into a pipe it prints once, as text. The 50 clients that are sent most are there.
+
+    Parameters
+    ----------
+    sort
+        What comes first: the largest rate now, the largest mean of ten seconds, the
+        largest limit, the most waiting transfers, or the first name.
+    interval
+        Time between two pictures, from 1s on.
+    once
+        Print once, also in a terminal.
+    admin
+        URL of the server's admin API.
+    token_file
+        File that holds the admin token.
+    """
+    from rich.console import Console
+
+    from penstock.adminclient import AdminClient
+    from penstock.durations import SECOND_NS, parse_duration
+    from penstock.top import Screen, top, top_once
+
+    try:
+        interval_s = parse_duration(interval) / SECOND_NS
+    except ValueError as error:
+        raise PenstockError(f"--interval: {error}") from None
+    console, client = Console(), AdminClient(admin, token_file)
+    if once or not console.is_terminal:
+        print(top_once(client, Screen(sort)))
+    else:
+        top(client, Screen(sort), interval_s, console)
 
 
 @app.command

@@ -66,6 +66,17 @@ def format_rate(rate_bps: int) -> str:
     return min(spellings, key=len)
 
 
+def round_rate(rate_bps: float) -> str:
+    """In three digits, for people: ``4.98 MB/s``."""
+    value, prefix = float(rate_bps), ""
+    for larger in ("k", "M", "G", "T"):
+        if value < 999.5:
+            break
+        value, prefix = value / 1000, larger
+    text = f"{value:#.3g}".rstrip(".") if prefix else f"{value:.0f}"
+    return f"{text} {prefix}B/s"
+
+
 def _parse_quantity(quantity: str, text: str, examples: str) -> int:
     match = _QUANTITY.fullmatch(quantity)
     if match is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -139,3 +141,18 @@ def test_a_reader_that_stops_does_not_keep_a_server_from_its_end(
         began = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - began < STALLED_S / 2
+
+
+def test_top_prints_the_clients_once_into_a_pipe(start: Callable[..., Server]) -> None:
+    server = start(*START, "--client-rate", "500kB/s")
+    with server.client() as client:
+        client.send(request("/big"))
+        client.fill()
+        command = [sys.executable, "-m", "penstock", "top", "--admin", server.admin]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, "")
+        [server_line, _, row] = done.stdout.splitlines()
+        assert server_line.startswith("serving: ")
+        assert row.startswith(US)
+        assert " 500 kB/s " in row
+        client.reset()
