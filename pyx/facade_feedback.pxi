@@ -13,6 +13,8 @@ from dualloop cimport DUALLOOP_CE, DUALLOOP_LOSS
 from feed cimport Feed, FeedRules
 from feedlog cimport FEED_BREAKER, FEED_CONTROLLER, FEED_TARGET, FeedEntry
 
+from penstock.feedback import FeedbackRules
+
 FEED_CHANGES = {
     (FEED_TARGET, ADAPTIVE_RAISED): ("adaptive", "raised"),
     (FEED_TARGET, ADAPTIVE_LOWERED): ("adaptive", "lowered"),
@@ -87,6 +89,14 @@ cdef class FeedbackTable(RowTable):
         r.breaker.degraded_share = r.breaker.steps[0] = rules.breaker_rate
         r.breaker.clean_ns = rules.breaker_clean_ns
         r.breaker.freeze_ns = rules.breaker_freeze_ns
+
+    def feedback_rules(self):
+        cdef const FeedRules* r = &self.table.feed_rules
+        return FeedbackRules(
+            r.adaptive.floor_share, r.dualloop.loss_keeps, r.dualloop.ce_keeps,
+            r.breaker.bad_loss, r.breaker.clean_loss, r.breaker.segments_least,
+            r.breaker.bad_samples, r.breaker.degraded_share, r.breaker.clean_ns,
+            r.breaker.freeze_ns)
 
     def feedback_changes(self):
         cdef uint32_t i

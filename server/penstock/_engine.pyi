@@ -260,6 +260,9 @@ class ClientTable:
         """None: no controller follows it."""
 
     def set_feedback(self, rules: FeedbackRules) -> None: ...
+    def feedback_rules(self) -> FeedbackRules:
+        """Those that hold."""
+
     def feedback_changes(self) -> list[FeedChange]:
         """Since the last call."""
 

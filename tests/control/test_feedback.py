@@ -1,0 +1,116 @@
+"""What is said of the controllers, and what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from penstock._engine import ClientTable
+from penstock.allowances import MODES
+from penstock.events import EventLog
+from penstock.feedback import FeedbackSettings
+from penstock.steered import CUTS_TOLD_MAX, Steered
+from tests.control.fakes import FakeChange
+
+
+def test_the_defaults_are_the_engines_own() -> None:
+    rules = FeedbackSettings.model_validate({}).rules()
+    assert ClientTable(rows=1).feedback_rules() == rules
+
+
+def test_what_is_said_is_what_holds() -> None:
+    said = {
+        "adaptive_floor": 0.5,
+        "controller_loss": 0.7,
+        "controller_ecn": 0.6,
+        "breaker_loss": 0.3,
+        "breaker_clean_loss": 0.1,
+        "breaker_segments": 20,
+        "breaker_samples": 3,
+        "breaker_rate": 0.25,
+        "breaker_clean": "60s",
+        "breaker_freeze": "10m",
+    }
+    rules = FeedbackSettings.model_validate(said).rules()
+    table = ClientTable(rows=1)
+    table.set_feedback(rules)
+    assert table.feedback_rules() == rules
+    assert rules.breaker_clean_ns == 60 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"breaker_loss": 0}, "is not a part from above 0 to 1"),
+        ({"breaker_loss": 1.5}, "is not a part from above 0 to 1"),
+        ({"adaptive_floor": float("nan")}, "is not a part"),
+        ({"controller_ecn": True}, "true is not a part"),
+        ({"breaker_clean_loss": 0.2}, "a sample would be both"),
+        ({"breaker_clean": "0s"}, "is not from 1s"),
+        ({"breaker_segments": 0}, "is not from 1"),
+        ({"unknown": 1}, "Extra inputs"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        FeedbackSettings.model_validate(said)
+
+
+def breaker(change: str) -> Any:
+    return FakeChange("alice", "breaker", change, after_bps=400, rate_bps=1000, loss=0.2)
+
+
+def cut(number: int) -> Any:
+    return FakeChange(f"c{number}", "controller", "loss", before_bps=9, retrans=3)
+
+
+def test_a_change_is_counted_and_told_with_its_numbers() -> None:
+    events = EventLog()
+    steered = Steered(events)
+    steered.note([breaker("degraded")])
+    assert steered.counts["breaker", "degraded"] == 1
+    [event] = events.after(0)
+    assert (event.kind, event.subject) == ("breaker", "client:alice")
+    assert event.numbers["loss_ratio"] == 0.2
+    assert event.numbers["after_bps"] == 400
+    assert event.numbers["before_bps"] is None
+
+
+def test_a_pass_with_many_cuts_does_not_push_all_else_out() -> None:
+    events = EventLog()
+    steered = Steered(events)
+    steered.note([*(cut(i) for i in range(1000)), breaker("frozen")])
+    assert steered.counts["controller", "loss"] == 1000
+    kinds = [event.kind for event in events.after(0)]
+    assert kinds.count("controller") == CUTS_TOLD_MAX
+    assert kinds.count("breaker") == 1
+
+
+def test_a_frozen_breaker_is_an_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Steered(EventLog()).note([breaker("frozen"), breaker("closed")])
+    assert [r.levelname for r in caplog.records] == ["ERROR", "WARNING"]
+    assert "20 % of segments lost" in caplog.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_mode_of_the_default_class_holds_for_clients_that_have_none(
+    make_control: Callable[..., Any], mode: str
+) -> None:
+    control = make_control(
+        f'[shaping]\nclient_mode = "{mode}"\n[clients.own]\nmode = "adaptive"\n'
+    )
+    assert control.tree.member("other").allowed.mode == mode
+    assert control.tree.member("own").allowed.mode == "adaptive"
+
+
+def test_who_sets_a_clients_limit_takes_over_from_the_breaker(
+    make_control: Callable[..., Any],
+) -> None:
+    control = make_control("")
+    control.set_limit("alice", 1000)
+    assert control.clients.released == ["alice"]

@@ -1,0 +1,162 @@
+"""The controllers end to end: a real server, a real path that loses and marks."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from perf.lab.link import Shape
+from perf.lab.network import Lab
+from tests.inlab import place
+from tests.serving import Client, Server, request
+
+OpenLab = Callable[..., Lab]
+Serve = Callable[..., Server]
+MS = 1_000_000
+MB = 1_000_000
+US = "198.19.0.1"
+RATE = 12_500_000  # 100 Mb/s
+CONNECTIONS = 4
+
+
+class Readers:
+    """Downloads over several connections of one client, for as long as it is open."""
+
+    def __init__(self, server: Server, lab: Lab, n: int = CONNECTIONS) -> None:
+        self.total = 0
+        self._over = threading.Event()
+        self._clients = [
+            Client(server.port, timeout=60, place=place(lab)) for _ in range(n)
+        ]
+        self._threads = [
+            threading.Thread(target=self._read, args=(client,), daemon=True)
+            for client in self._clients
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        for client in self._clients:
+            client.reset()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _read(self, client: Client) -> None:
+        while not self._over.is_set():
+            try:
+                client.send(request("/big"))
+                while data := client.sock.recv(1 << 16):
+                    self.total += len(data)
+            except OSError:
+                return
+
+
+@contextmanager
+def reading(server: Server, lab: Lab, n: int = CONNECTIONS) -> Iterator[Readers]:
+    readers = Readers(server, lab, n)
+    readers.start()
+    try:
+        yield readers
+    finally:
+        readers.close()
+
+
+def shaping(mode: str, extra: str = "") -> str:
+    return f'[shaping]\nclient_rate = "100Mbit/s"\nclient_mode = "{mode}"\n{extra}'
+
+
+def row(server: Server) -> Any:
+    return server.ask(f"/clients/{US}")
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+def test_a_path_that_loses_a_fifth_trips_the_breaker_which_recovers_by_its_schedule(
+    open_lab: OpenLab, serve: Serve, config: Callable[[str], str]
+) -> None:
+    """100 Mb/s become 40 within ten to twelve seconds, and come back in steps."""
+    quick = '[feedback]\nbreaker_clean = "4s"\n'
+    way = Shape(delay_ns=10 * MS)
+    lab = open_lab(down=way, up=way, congestion="bbr")
+    server = serve(lab, "--config", config(shaping("full", quick)))
+    with reading(server, lab):
+        server.wait("bytes", lambda: row(server)["bytes_total"] > MB)
+        assert row(server)["breaker"] == "closed"
+        lab.change("down", loss=0.2)
+        began = time.monotonic()
+        server.wait("a trip", lambda: row(server)["breaker"] == "degraded", 16)
+        took = time.monotonic() - began
+        # A sample that began before the loss did may be bad by then, too.
+        assert 8 <= took <= 12.5
+        assert row(server)["breaker_bps"] <= RATE * 2 // 5
+        assert row(server)["effective_bps"] <= RATE * 2 // 5
+        assert row(server)["feedback"]["loss_ratio"] >= 0.15
+        lab.change("down", loss=0.0)
+        began = time.monotonic()
+        shares = []
+        while (seen := row(server))["breaker"] != "closed":
+            shares.append(seen["breaker_bps"] / RATE)
+            assert time.monotonic() - began < 60
+            time.sleep(0.2)
+        took = time.monotonic() - began
+    steps = list(dict.fromkeys(round(share, 2) for share in shares if share >= 0.4))
+    assert steps[-2:] == [0.55, 0.75]
+    assert 4 + 3 * 10 - 2 <= took <= 4 + 3 * 10 + 8
+
+
+def test_loss_cuts_and_the_numbers_that_made_it_so_are_shown(
+    open_lab: OpenLab, serve: Serve, config: Callable[[str], str]
+) -> None:
+    way = Shape(delay_ns=10 * MS, loss=0.02)
+    lab = open_lab(down=way, up=Shape(delay_ns=10 * MS), congestion="cubic")
+    server = serve(lab, "--config", config(shaping("full")))
+    with reading(server, lab):
+        server.wait("a cut", lambda: row(server)["controller_bps"] is not None, 10)
+        feedback = row(server)["feedback"]
+    assert feedback["retransmitted"] > 0
+    assert 0.019 < feedback["min_rtt_seconds"] < 0.1
+    with urllib.request.urlopen(f"{server.admin}/metrics") as response:
+        text = response.read().decode()
+    found = re.search(
+        r'^penstock_feedback_changes_total\{kind="controller",change="loss"\} (\S+)',
+        text,
+        re.MULTILINE,
+    )
+    assert found
+    assert float(found[1]) >= 1
+
+
+def test_marks_cut_as_loss_does(
+    open_lab: OpenLab, serve: Serve, config: Callable[[str], str]
+) -> None:
+    way = Shape(delay_ns=10 * MS, rate_bps=20 * MB // 8, mark_above_ns=5 * MS)
+    lab = open_lab(down=way, up=Shape(delay_ns=10 * MS), congestion="cubic", ecn=1)
+    server = serve(lab, "--config", config(shaping("full")))
+    with reading(server, lab):
+        server.wait("marks", lambda: row(server)["feedback"] is not None, 10)
+        server.wait("marks", lambda: row(server)["feedback"]["marked"] > 0, 10)
+        server.wait("a cut", lambda: row(server)["controller_bps"] is not None, 10)
+        assert row(server)["feedback"]["ecn_supported"]
+        assert row(server)["limited_by"] in ("controller", "peer", "client", "none")
+
+
+def test_without_a_mode_nothing_is_asked_and_nothing_is_cut(
+    open_lab: OpenLab, serve: Serve, config: Callable[[str], str]
+) -> None:
+    way = Shape(delay_ns=10 * MS, loss=0.05)
+    lab = open_lab(down=way, up=Shape(delay_ns=10 * MS), congestion="cubic")
+    server = serve(lab, "--config", config(shaping("off")))
+    with reading(server, lab) as readers:
+        server.wait("bytes", lambda: readers.total > MB // 2, 20)
+        assert row(server)["feedback"] is None
+        assert server.total("sensed_total") == 0
