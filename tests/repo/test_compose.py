@@ -78,6 +78,21 @@ def test_prometheus_reaches_the_admin_port_over_loopback(
     assert services["prometheus"]["network_mode"] == "service:penstock"
 
 
+def test_prometheus_finds_its_rules_and_alertmanager(
+    root: Path, services: dict[str, Any]
+) -> None:
+    """All paths in it are relative to the file, so they hold in the container, too."""
+    file = root / "deploy" / "prometheus" / "prometheus.yml"
+    config = yaml.safe_load(file.read_text())
+    mounts = dict(v.split(":")[:2] for v in services["prometheus"]["volumes"])
+    assert config["rule_files"] == ["rules/*.yml"]
+    assert mounts["./deploy/prometheus/rules"] == "/etc/prometheus/rules"
+    [to] = config["alerting"]["alertmanagers"]
+    [[target]] = [s["targets"] for s in to["static_configs"]]
+    assert services["alertmanager"]["network_mode"] == "service:penstock"
+    assert f"{target}:{target.split(':')[1]}" in services["penstock"]["ports"]
+
+
 def test_files_copied_into_the_image_exist_and_are_not_ignored(root: Path) -> None:
     ignored = (root / ".dockerignore").read_text().splitlines()
     copies = [

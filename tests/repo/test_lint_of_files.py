@@ -34,6 +34,15 @@ def test_prometheus_accepts_its_configuration(root: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_alertmanager_accepts_its_configuration(root: Path) -> None:
+    amtool = shutil.which("amtool")
+    if amtool is None:
+        pytest.skip("amtool is not installed")
+    file = "deploy/alertmanager/alertmanager.yml"
+    done = run(amtool, "check-config", file, cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_systemd_accepts_the_unit(root: Path, tmp_path: Path) -> None:
     """Its program is replaced by one that exists on every machine."""
     analyze = shutil.which("systemd-analyze")
