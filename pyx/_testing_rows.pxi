@@ -1,13 +1,16 @@
-# Wrappers of rows that come and go: rowmap, holders, finding, recycling.
+# Wrappers of rows that come and go: rowmap, holders, finding, recycling; and of what
+# Prometheus is told of them.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from addresstext cimport ADDRESS_TEXT_BYTES, address_write
 from bucket cimport bucket_fill_bytes, bucket_owes, bucket_quantum, bucket_take
 from c_atomic cimport atomic_load_i64
 from clients cimport (
     CLIENT_FIRST, CLIENT_OVERFLOW, Client, Clients, client_is, client_name, client_use,
     clients_at, clients_free, clients_init, key_from_v4,
 )
+from exposition cimport NUMBER_BYTES, label_write, number_write
 from finding cimport clients_find, clients_hold_address, clients_leave
 from holders cimport (
     HOLD_CONNECTION, HOLD_TRANSFER, Holders, holders_admit, holders_claim,
@@ -16,11 +19,16 @@ from holders cimport (
 )
 from keymap cimport Key as ClientKey
 from limits cimport RECYCLE_IDLE_ROWS, RECYCLE_ROWS_MAX
+from ranking cimport (
+    Ranking, ranking_admits, ranking_free, ranking_init, ranking_is_full,
+    ranking_next_place, ranking_put,
+)
 from rowmap cimport (
     ROWMAP_NO_ROW, RowMap, RowProbe, rowmap_begin, rowmap_drop, rowmap_free,
     rowmap_init, rowmap_next, rowmap_put, rowmap_way,
 )
 from window cimport window_add, window_mean_bps
+from writer cimport Writer, writer_count, writer_init
 
 RECYCLE = {"rows_max": RECYCLE_ROWS_MAX, "idle_rows": RECYCLE_IDLE_ROWS}
 
@@ -224,3 +232,51 @@ cdef class ClientRows:
     @property
     def overflow(self):
         return self.table.overflow_total
+
+
+cdef class Contest:
+    """A Ranking; each is called by its place."""
+    cdef Ranking ranking
+    cdef readonly dict kept
+
+    def __cinit__(self, uint32_t most):
+        self.kept = {}
+        if ranking_init(&self.ranking, most) < 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        ranking_free(&self.ranking)
+
+    def enter(self, int64_t value, uint64_t precedence):
+        """Who is out of it now: None, this one, or whoever it pushed out."""
+        cdef uint32_t place
+        if not ranking_admits(&self.ranking, value, precedence):
+            return value, precedence
+        place = ranking_next_place(&self.ranking)
+        full = ranking_is_full(&self.ranking)
+        out = self.kept[place] if full else None
+        ranking_put(&self.ranking, value, precedence)
+        self.kept[place] = value, precedence
+        return out
+
+
+def number_text(double value):
+    cdef char text[NUMBER_BYTES]
+    cdef Writer w
+    writer_init(&w, text, NUMBER_BYTES)
+    number_write(&w, value)
+    return None if w.full else text[:writer_count(&w)].decode("ascii")
+
+
+def label_text(bytes value):
+    cdef char text[256]
+    cdef Writer w
+    writer_init(&w, text, 256)
+    label_write(&w, value, len(value))
+    return text[:writer_count(&w)]
+
+
+def address_text(bytes key):
+    cdef char text[ADDRESS_TEXT_BYTES]
+    cdef size_t n = address_write(<const uint8_t*><char*>key, text)
+    return text[:n].decode("ascii")

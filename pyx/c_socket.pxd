@@ -72,6 +72,8 @@ cdef extern from "<netinet/in.h>" nogil:
 
 cdef extern from "<arpa/inet.h>" nogil:
     int inet_pton(int family, const char* text, void* address)
+    const char* inet_ntop(
+        int family, const void* address, char* text, unsigned int n)
 
 cdef extern from "<poll.h>" nogil:
     enum:

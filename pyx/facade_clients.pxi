@@ -252,6 +252,9 @@ cdef class ClientTable(FeedbackTable):
     def usage(self):
         return Usage(self)
 
+    def ranking(self, most):
+        return ClientRanking(self, most)
+
     def hold(self, client_id):
         return HeldRow(self, client_id)
 

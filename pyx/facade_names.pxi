@@ -57,14 +57,6 @@ def parsed_address(str client_id):
         return None
 
 
-def printed_address(bytes packed):
-    """The inverse for the 16 bytes of a row's key."""
-    address = ipaddress.IPv6Address(packed)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return f"{address}/64"
-
-
 cdef void key_of_name(Key* key, bytes raw, bytes packed) noexcept:
     """An address names the same row as the connections that come from it."""
     cdef bytes digest

@@ -4,12 +4,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from activity cimport activity_has
+from addresstext cimport ADDRESS_TEXT_BYTES, address_write
 from bucket cimport bucket_fill_bytes
 from c_atomic cimport atomic_load_i32, atomic_load_i64, atomic_load_u32
 from clients cimport (
     CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_CLIENT, LIMITER_GROUP, LIMITER_NONE,
-    LIMITER_SERVER, ROW_KEY_BYTES, Client, Clients, client_kind, clients_at,
-    clients_cap_bps, clients_id,
+    LIMITER_SERVER, Client, Clients, client_kind, clients_at, clients_cap_bps,
+    clients_id,
 )
 from feed cimport FeedTerms, feed_terms
 from holders cimport holders_connections, holders_transfers
@@ -22,6 +23,7 @@ from window cimport window_jitter, window_mean_bps
 LIMITERS = tuple(LIMITER_NAMES[i].decode() for i in range(LIMITER_COUNT))
 OVERFLOW_ID = "(overflow)"
 BREAKERS = ("closed", "degraded", "half_open", "frozen")  # BreakerState
+cdef object new_tuple = tuple.__new__
 
 
 class ClientRow(NamedTuple):
@@ -101,7 +103,7 @@ cdef struct RowCopy:
     char id[CLIENT_ID_BYTES_MAX]
 
 
-cdef void copy_row(Clients* t, uint32_t row, RowCopy* into) noexcept:
+cdef void copy_row(Clients* t, uint32_t row, RowCopy* into) noexcept nogil:
     """The mutex is held."""
     into.client = clients_at(t, row)[0]
     into.terms = feed_terms(&t.feeds[row])
@@ -112,17 +114,21 @@ cdef void copy_row(Clients* t, uint32_t row, RowCopy* into) noexcept:
 
 
 cdef str name_of(const RowCopy* copy):
+    cdef char text[ADDRESS_TEXT_BYTES]
+    cdef size_t n
     if copy.row == CLIENT_OVERFLOW:
         return OVERFLOW_ID
     if client_kind(&copy.client) == KEY_ADDRESS:
-        return printed_address((<const char*>copy.client.key)[:ROW_KEY_BYTES])
+        n = address_write(copy.client.key, text)
+        return text[:n].decode("ascii")
     return copy.id[:copy.client.id_n].decode("utf-8")
 
 
 cdef client_row(const RowCopy* copy, dict groups, int64_t now):
     cdef const Client* c = &copy.client
     cdef double jitter = window_jitter(&c.window, now)
-    return ClientRow(
+    # Not ClientRow(…): that is a Python function, and there are many rows.
+    return new_tuple(ClientRow, (
         name_of(copy), c.allowed.rate_bps, SOURCES[c.source],
         atomic_load_i64(&c.bytes_total), atomic_load_i64(&c.requests_total),
         holders_connections(&c.holders), holders_transfers(&c.holders),
@@ -133,7 +139,7 @@ cdef client_row(const RowCopy* copy, dict groups, int64_t now):
         c.allowed.min_bps, c.allowed.weight, c.allowed.burst_bytes, c.allowed.peak_bps,
         groups.get(c.parent), copy.cap_bps, LIMITERS[copy.limited_by],
         MODES[c.allowed.mode], copy.terms.target_bps, copy.terms.controller_bps,
-        copy.terms.breaker_bps, BREAKERS[copy.terms.breaker])
+        copy.terms.breaker_bps, BREAKERS[copy.terms.breaker]))
 
 
 cdef group_row(Clients* t, const Tree* tree, str name, uint32_t row, int64_t now):

@@ -17,6 +17,7 @@ from penstock.allowances import (
 )
 from penstock.feedback import FeedbackRules
 from penstock.identity_rules import IdentityRules
+from penstock.ranking import Ranking
 from penstock.usage import Sent
 
 UNLIMITED: int  # 0, the rate that means "no limit"
@@ -27,6 +28,8 @@ MAX_GROUPS: int
 TRANSFERS_SHOWN_MAX: int
 FIRST_BYTE_BOUNDS_NS: tuple[int, ...]  # upper bounds of the first-byte histogram
 REFUSAL_CONNECTIONS: int  # beyond max_connections: told 503
+
+CLIENT_METRICS: tuple[str, ...]  # numbers of a client that Prometheus is told
 
 LIMITS: Mapping[str, tuple[int, int, int]]  # EngineLimits: (default, least, most)
 
@@ -275,6 +278,13 @@ class ClientTable:
     def usage(self) -> Usage:
         """A reader of what clients are sent. There can be one of them: what it has
         taken, another would miss."""
+
+    def ranking(self, most: int) -> Ranking:
+        """The ``most`` clients that were sent the most bytes, and all others as one.
+
+        Raises:
+            MemoryError: there is no room for as many.
+        """
 
     def hold(self, client_id: str) -> HeldRow:
         """The row of a client, made if need be, for Python to pay from.

@@ -28,7 +28,7 @@ from penstock.admin_views import server_view
 from penstock.control import Control, State
 from penstock.facade import EngineHandle
 from penstock.process import open_descriptors, resident_bytes
-from penstock.telemetry import make_registry, render
+from penstock.telemetry import choose_format, collect, make_registry
 
 _SCRAPES_AT_ONCE = 2  # each holds a whole exposition in memory
 _GUARDED: dict[int | str, dict[str, Any]] = {
@@ -93,10 +93,9 @@ def _add_views(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) 
 
     @app.get("/metrics", response_class=Response)
     async def metrics(request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        body, content_type = await trio.to_thread.run_sync(
-            render, registry, accept, limiter=scrapes
-        )
+        content_type, is_open = choose_format(request.headers.get("accept", ""))
+        async with scrapes:
+            body = await collect(control, registry, open_metrics=is_open)
         return Response(body, headers={"content-type": content_type})
 
     @app.get("/server")

@@ -1,17 +1,29 @@
-"""The metrics: a registry of collectors that read the engine's own counters.
+"""The metrics: collectors that read the engine's own counters, and their exposition.
 
 Nothing is counted twice: a scrape takes a snapshot, and what it reports is what the
 engine counted.
+
+What grows with the number of clients is written by the engine (``metrics_clients``), in
+the Trio thread, in small pieces, between which others have their turn. All the rest is
+left to prometheus-client.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+import trio
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from penstock.control import Control
 from penstock.facade import EngineHandle
-from penstock.metrics_clients import ClientCollector
+from penstock.metrics_clients import render_clients
 from penstock.metrics_control import ControlCollector
 from penstock.metrics_engines import EngineCollector
 from penstock.metrics_feedback import FeedbackCollector
@@ -20,14 +32,32 @@ from penstock.metrics_limiter import LimiterCollector
 from penstock.metrics_quotas import QuotaCollector
 from penstock.metrics_server import ServerCollector
 
+SLICE_S = 0.001  # after which others have their turn
+
+
+class Format(NamedTuple):
+    content_type: str
+    open_metrics: bool  # else: Prometheus' own
+
+
+def choose_format(accept: str) -> Format:
+    """What an Accept field asks for. Prometheus text by default, OpenMetrics when it is
+    named; a version that is no number asks for nothing."""
+    try:
+        _, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):
+        _, content_type = choose_encoder("")
+    is_open = content_type.startswith("application/openmetrics-text")
+    return Format(content_type, open_metrics=is_open)
+
 
 def make_registry(
     control: Control, engines: Sequence[EngineHandle]
 ) -> CollectorRegistry:
-    """All metrics of one process; not prometheus-client's global registry."""
+    """All metrics of one process except those of clients; not prometheus-client's
+    global registry."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(EngineCollector(engines))
-    registry.register(ClientCollector(control))
     registry.register(GroupCollector(control))
     registry.register(ServerCollector(control))
     registry.register(ControlCollector(control))
@@ -39,10 +69,24 @@ def make_registry(
     return registry
 
 
-def render(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """The exposition that ``accept`` asks for, and its content type.
+async def collect(
+    control: Control, registry: CollectorRegistry, *, open_metrics: bool
+) -> bytes:
+    """The whole exposition of this moment."""
+    ranking = control.clients.ranking(control.settings.telemetry.top_clients)
+    parts = await _in_slices(render_clients(ranking, open_metrics=open_metrics))
+    encoder = openmetrics.generate_latest if open_metrics else generate_latest
+    # A thread, since it asks the file system for the process' own numbers.
+    parts.append(await trio.to_thread.run_sync(encoder, registry))
+    return b"".join(parts)
 
-    Prometheus text by default, OpenMetrics when the Accept field names it.
-    """
-    encoder, content_type = choose_encoder(accept)
-    return encoder(registry), content_type
+
+async def _in_slices(pieces: Iterator[bytes]) -> list[bytes]:
+    found = []
+    until = trio.current_time() + SLICE_S
+    for piece in pieces:
+        found.append(piece)
+        if trio.current_time() >= until:
+            await trio.lowlevel.checkpoint()
+            until = trio.current_time() + SLICE_S
+    return found

@@ -18,6 +18,7 @@ from penstock.feedback import FeedbackRules
 from penstock.identity_rules import IdentityRules
 from penstock.rates import MAX_RATE_BPS
 from tests.control.fakecaps import FakeCaps
+from tests.control.fakeranking import FakeRanking
 
 if TYPE_CHECKING:
     from penstock._engine import (
@@ -301,6 +302,9 @@ class FakeClients(FakeCaps):
 
     def snapshot(self) -> "list[ClientRow]":
         return cast("list[ClientRow]", list(self.rows.values()))
+
+    def ranking(self, most: int) -> FakeRanking:
+        return FakeRanking(list(self.rows.values()), most)
 
     def groups(self) -> "list[GroupRow]":
         return cast("list[GroupRow]", list(self.group_rows.values()))

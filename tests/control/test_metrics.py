@@ -3,9 +3,12 @@
 import ast
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
@@ -13,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 import penstock
 from penstock.control import Control
+from penstock.metrics_clients import CLIENT_FAMILIES, ROWS_AT_ONCE
 from penstock.metrics_engines import ENGINE_METRICS, FIRST_BYTE_BUCKETS_S
-from penstock.telemetry import make_registry, render
+from penstock.telemetry import choose_format, collect, make_registry
 from tests.control.fakes import (
     FakeClients,
     FakeEngine,
@@ -30,10 +34,17 @@ FACADE = Path(penstock.__file__).with_name("_engine.pyi")
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
+def exposition(
+    control: Control, engines: Sequence[FakeEngine] = (), *, open_metrics: bool = False
+) -> str:
+    registry = make_registry(control, engines)
+    gather = partial(collect, control, registry, open_metrics=open_metrics)
+    return trio.run(gather).decode()
+
+
 def scrape(control: Control, engines: Sequence[FakeEngine] = ()) -> Series:
-    body, content_type = render(make_registry(control, engines), "text/plain")
-    assert content_type.startswith("text/plain")
-    samples = [s for family in parse_text(body.decode()) for s in family.samples]
+    text = exposition(control, engines)
+    samples = [s for family in parse_text(text) for s in family.samples]
     series = {(s.name, tuple(sorted(s.labels.items()))): s.value for s in samples}
     assert len(series) == len(samples), "a series appears twice"
     return series
@@ -208,15 +219,6 @@ def test_among_idle_clients_those_with_a_limit_of_their_own_are_named(
     assert of(scrape(control), "download_bandwidth_bytes_per_second")["b"] == 7
 
 
-def test_a_client_named_like_the_rest_makes_no_second_series(
-    make_control: MakeControl, clients: FakeClients
-) -> None:
-    control = make_control("[telemetry]\ntop_clients = 1")
-    for name in ("other", "a", "b"):
-        clients.rows[name] = FakeRow(name, bytes_total=5)
-    assert sum(of(scrape(control), "penstock_client_sent_bytes_total").values()) == 15
-
-
 def by_cause(series: Series, name: str) -> dict[tuple[str, str], float]:
     """Values by the label that is not limited_by, and limited_by."""
     return {
@@ -361,14 +363,62 @@ def test_configuration_and_build_are_reported(make_control: MakeControl) -> None
     assert of(series, "process_open_fds")[""] > 0
 
 
-def test_openmetrics_is_sent_to_those_who_ask(
-    make_control: MakeControl, engine: FakeEngine
+def test_openmetrics_has_the_same_metrics(
+    make_control: MakeControl, engine: FakeEngine, clients: FakeClients
 ) -> None:
-    registry = make_registry(make_control(), [engine])
-    body, content_type = render(registry, "application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text")
-    names = {family.name for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]
-    assert {"download_latency_seconds", "penstock_requests"} <= names
+    clients.rows["a"] = FakeRow("a")
+    control = make_control()
+    text = exposition(control, [engine], open_metrics=True)
+    families = list(parse_openmetrics(text))  # type: ignore[no-untyped-call]
+    names = {sample.name for family in families for sample in family.samples}
+    assert names == {name for name, _ in scrape(control, [engine])}
+    assert {"download_latency_seconds", "penstock_requests"} <= {
+        family.name for family in families
+    }
+
+
+async def test_while_clients_are_written_others_have_their_turn(
+    make_control: MakeControl, clients: FakeClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 10000")
+    clients.rows = {f"c{i}": FakeRow(f"c{i}") for i in range(5 * ROWS_AT_ONCE)}
+    monkeypatch.setattr("penstock.telemetry.SLICE_S", 0)
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        await collect(control, CollectorRegistry(), open_metrics=False)
+        nursery.cancel_scope.cancel()
+    assert turns > 5 * len(CLIENT_FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4"),
+        ("text/html,*/*", "text/plain; version=0.0.4"),
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4"),
+        ("text/plain;version=x", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text;version=1.x", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2",
+            "application/openmetrics-text; version=1.0.0",
+        ),
+    ],
+)
+def test_the_format_is_the_one_that_is_asked_for(
+    accept: str, content_type: str
+) -> None:
+    found = choose_format(accept)
+    assert found.content_type.startswith(content_type)
+    assert found.open_metrics == ("openmetrics" in content_type)
 
 
 def test_the_engine_counts_in_the_promised_buckets() -> None:
