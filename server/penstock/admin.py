@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import trio
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -26,11 +25,12 @@ from penstock.admin_page import add_page
 from penstock.admin_versions import etag
 from penstock.admin_views import server_view
 from penstock.control import Control, State
+from penstock.durations import SECOND_NS
 from penstock.facade import EngineHandle
 from penstock.process import open_descriptors, resident_bytes
-from penstock.telemetry import choose_format, collect, make_registry
+from penstock.scrapes import ScrapeRefusedError
+from penstock.telemetry import choose_format, make_scrapes
 
-_SCRAPES_AT_ONCE = 2  # each holds a whole exposition in memory
 _GUARDED: dict[int | str, dict[str, Any]] = {
     401: {"model": Reason, "description": "The admin token is needed"},
     403: {"model": Reason, "description": "Host or Origin is not the admin address"},
@@ -87,15 +87,17 @@ def _add_config(app: FastAPI, control: Control) -> None:
 
 
 def _add_views(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) -> None:
-    registry = make_registry(control, engines)
-    scrapes = trio.CapacityLimiter(_SCRAPES_AT_ONCE)
+    scrapes = make_scrapes(control, engines)
     started = time.monotonic()
 
-    @app.get("/metrics", response_class=Response)
+    @app.get("/metrics", response_class=Response, responses={429: {"model": Reason}})
     async def metrics(request: Request) -> Response:
+        """Of now or a moment ago; 429 when ``telemetry`` allows neither."""
         content_type, is_open = choose_format(request.headers.get("accept", ""))
-        async with scrapes:
-            body = await collect(control, registry, open_metrics=is_open)
+        try:
+            body = await scrapes.scrape(open_metrics=is_open)
+        except ScrapeRefusedError as refused:
+            raise _too_often(refused.wait_ns) from None
         return Response(body, headers={"content-type": content_type})
 
     @app.get("/server")
@@ -117,6 +119,15 @@ def _add_views(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) 
             ),
             engines=[dict(engine.statistics()) for engine in engines],
         )
+
+
+def _too_often(wait_ns: int) -> HTTPException:
+    return HTTPException(
+        429,
+        "metrics were collected as often as telemetry.scrape_qps and scrape_burst "
+        "allow, and the last ones are older than scrape_window",
+        {"Retry-After": str(-(-wait_ns // SECOND_NS))},
+    )
 
 
 def _add_probes(app: FastAPI, control: Control) -> None:

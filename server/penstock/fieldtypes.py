@@ -7,7 +7,7 @@ counts as integers, are refused.
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PlainSerializer
 
@@ -33,10 +33,12 @@ _SHA256_BYTES = 32
 ENCODINGS = ("br", "zstd", "gzip")  # that a sidecar can have
 
 
-def between(low: int, high: int, show: Callable[[int], str] = str) -> AfterValidator:
+def between(
+    low: float, high: float, show: Callable[[Any], str] = str
+) -> AfterValidator:
     """Refuses numbers outside of ``low`` to ``high``, both allowed."""
 
-    def check(value: int) -> int:
+    def check(value: float) -> float:
         if not low <= value <= high:
             raise ValueError(f"{show(value)} is not from {show(low)} to {show(high)}")
         return value
@@ -71,6 +73,12 @@ def _seconds(value: object) -> int:
 _whole = _reader(
     parse_duration, lambda seconds: seconds * SECOND_NS, "duration", DURATION_EXAMPLES
 )
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError(f"{spelled(value)} is not a number")
 
 
 def _cpus(value: object) -> object:
@@ -161,6 +169,7 @@ def listed(example: str) -> BeforeValidator:
 
 
 Count = Annotated[int, Field(strict=True)]
+Decimal = Annotated[float, BeforeValidator(_number)]
 Rate = Annotated[
     int,
     BeforeValidator(_reader(parse_rate, check_rate, "rate", RATE_EXAMPLES)),

@@ -23,6 +23,7 @@ from penstock.fieldtypes import (
     CPU_MAX,
     Count,
     Cpus,
+    Decimal,
     Digest,
     Digests,
     Duration,
@@ -55,6 +56,7 @@ ENGINES_MAX = 256
 DRAIN_TIMEOUT_MAX_NS = 3600 * SECOND_NS
 TOP_CLIENTS_DEFAULT = 200  # label values of client_id: what a scrape can carry
 TOP_CLIENTS_MAX = 10_000
+SCRAPE_WINDOW_MAX_NS = 3600 * SECOND_NS
 # How bodies get to the socket; the order is the engine's (strategy.pxd).
 Transmit = Literal["auto", "copy", "sendfile", "splice", "zerocopy"]
 
@@ -162,6 +164,12 @@ class Shaping(Section):
 
 class Telemetry(Section):
     top_clients: Annotated[Count, between(0, TOP_CLIENTS_MAX)] = TOP_CLIENTS_DEFAULT
+    # How often metrics are collected (scrapes.py).
+    scrape_burst: Annotated[Count, between(1, 1000)] = 10
+    scrape_qps: Annotated[Decimal, between(0.01, 1000.0)] = 2.0
+    scrape_window_ns: Annotated[
+        Duration, between(0, SCRAPE_WINDOW_MAX_NS, format_duration)
+    ] = Field(10 * SECOND_NS, alias="scrape_window")
 
 
 class Node(Section):

@@ -31,6 +31,7 @@ from penstock.metrics_groups import GroupCollector
 from penstock.metrics_limiter import LimiterCollector
 from penstock.metrics_quotas import QuotaCollector
 from penstock.metrics_server import ServerCollector
+from penstock.scrapes import ScrapeCollector, Scrapes
 
 SLICE_S = 0.001  # after which others have their turn
 
@@ -67,6 +68,17 @@ def make_registry(
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry
+
+
+def make_scrapes(control: Control, engines: Sequence[EngineHandle]) -> Scrapes:
+    """What is handed out to who scrapes, by the rules that the settings say."""
+    registry = make_registry(control, engines)
+    scrapes = Scrapes(
+        lambda is_open: collect(control, registry, open_metrics=is_open),
+        lambda: control.settings.telemetry,
+    )
+    registry.register(ScrapeCollector(scrapes))
+    return scrapes
 
 
 async def collect(
