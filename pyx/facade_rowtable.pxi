@@ -7,7 +7,9 @@ from libc.string cimport memcpy
 
 from allowance cimport allowance_limit_bps, allowance_shape
 from bucket cimport bucket_set_rate
-from c_atomic cimport atomic_load_i64, atomic_load_u32, atomic_store_ptr, atomic_store_u32
+from c_atomic cimport (
+    atomic_load_i64, atomic_load_u32, atomic_store_ptr, atomic_store_u32,
+)
 from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clients cimport (

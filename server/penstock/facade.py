@@ -15,8 +15,8 @@ from penstock.usage import Usage
 
 if TYPE_CHECKING:
     from penstock._engine import (
-        ClientRow,
         BreakerState,
+        ClientRow,
         EngineStatistics,
         FeedbackRow,
         FeedChange,

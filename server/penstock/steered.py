@@ -82,7 +82,7 @@ def _numbers(change: "FeedChange") -> dict[str, Scalar]:
 
 
 def _log_breaker(change: "FeedChange") -> None:
-    """Seldom, and somebody should look: the controller's cuts are too many for a log."""
+    """Seldom, and worth a look: the cuts of controllers are too many for a log."""
     now = format_rate(change.after_bps) if change.after_bps else "no limit"
     log.log(
         logging.ERROR if change.change == "frozen" else logging.WARNING,

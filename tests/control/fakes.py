@@ -22,8 +22,8 @@ from tests.control.fakeranking import FakeRanking
 
 if TYPE_CHECKING:
     from penstock._engine import (
-        ClientRow,
         BreakerState,
+        ClientRow,
         EngineStatistics,
         FeedbackRow,
         FeedChange,

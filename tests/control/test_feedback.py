@@ -60,7 +60,9 @@ def test_what_makes_no_sense_is_refused(said: dict[str, Any], why: str) -> None:
 
 
 def breaker(change: str) -> Any:
-    return FakeChange("alice", "breaker", change, after_bps=400, rate_bps=1000, loss=0.2)
+    return FakeChange(
+        "alice", "breaker", change, after_bps=400, rate_bps=1000, loss=0.2
+    )
 
 
 def cut(number: int) -> Any:

@@ -2,20 +2,20 @@
 
 import pytest
 
-from penstock._testing import SensedConnection
+from penstock import _testing
 
 MS = 1_000_000
 S = 1000 * MS
 
 
 @pytest.fixture
-def connection() -> SensedConnection:
-    made = SensedConnection()
+def connection() -> _testing.SensedConnection:
+    made = _testing.SensedConnection()
     made.begin(S)
     return made
 
 
-def test_differences_are_added_up(connection: SensedConnection) -> None:
+def test_differences_are_added_up(connection: _testing.SensedConnection) -> None:
     connection.take(S + 20 * MS, segments=10, retrans=1, marked=2, acked=9000)
     connection.take(S + 40 * MS, segments=25, retrans=1, marked=5, acked=30000)
     seen = connection.signals()
@@ -25,7 +25,7 @@ def test_differences_are_added_up(connection: SensedConnection) -> None:
 
 def test_what_a_connection_counted_before_belongs_to_nobody() -> None:
     """Another client's transfer may have been on it."""
-    connection = SensedConnection()
+    connection = _testing.SensedConnection()
     connection.begin(S, first=False, segments=1000, retrans=400, marked=7, acked=10**6)
     connection.take(S + MS, segments=1010, retrans=401, marked=7, acked=10**6 + 14480)
     seen = connection.signals()
@@ -33,7 +33,7 @@ def test_what_a_connection_counted_before_belongs_to_nobody() -> None:
 
 
 def test_a_later_transfer_of_the_same_client_goes_on_from_there(
-    connection: SensedConnection,
+    connection: _testing.SensedConnection,
 ) -> None:
     """Losses between the end of one and the first look at the next count."""
     connection.take(S + MS, segments=10)
@@ -45,14 +45,14 @@ def test_a_later_transfer_of_the_same_client_goes_on_from_there(
 
 
 def test_counters_of_the_kernel_may_wrap() -> None:
-    connection = SensedConnection()
+    connection = _testing.SensedConnection()
     connection.begin(S, first=False, segments=2**32 - 5)
     connection.take(S + MS, segments=5)
     assert connection.signals()["segments"] == 10
 
 
 def test_an_estimate_is_withdrawn_with_its_transfer(
-    connection: SensedConnection,
+    connection: _testing.SensedConnection,
 ) -> None:
     connection.take(S + 20 * MS, segments=10, acked=20000)
     assert connection.signals()["estimate"] == pytest.approx(10**6, rel=0.01)
@@ -63,7 +63,7 @@ def test_an_estimate_is_withdrawn_with_its_transfer(
 
 
 def test_what_was_limited_does_not_lower_the_estimate(
-    connection: SensedConnection,
+    connection: _testing.SensedConnection,
 ) -> None:
     connection.take(S + 20 * MS, segments=10, acked=20000)
     for i in range(2, 300):
@@ -74,7 +74,7 @@ def test_what_was_limited_does_not_lower_the_estimate(
 
 
 def test_the_least_rtt_is_kept_and_an_unknown_one_is_none(
-    connection: SensedConnection,
+    connection: _testing.SensedConnection,
 ) -> None:
     connection.take(S + MS, min_rtt_us=2**32 - 1, rtt_us=0)
     assert connection.signals()["srtt"] == connection.signals()["min_rtt"] == 0

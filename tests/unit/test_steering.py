@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from penstock._testing import SteeredClient
+from penstock import _testing
 
 MS = 1_000_000
 S = 1000 * MS
@@ -17,7 +17,9 @@ START = 1000 * S
 Each = Callable[[int], None]
 
 
-def passes(client: SteeredClient, begin_ns: int, seconds: float, each: Each) -> int:
+def passes(
+    client: _testing.SteeredClient, begin_ns: int, seconds: float, each: Each
+) -> int:
     """Control passes for so long, ``each`` before every one; returns the time then."""
     now = begin_ns
     for _ in range(round(seconds * S / PASS_NS)):
@@ -27,7 +29,9 @@ def passes(client: SteeredClient, begin_ns: int, seconds: float, each: Each) -> 
     return now
 
 
-def bulk(client: SteeredClient, loss: float, rtt_ns: int = 0) -> Iterator[Each]:
+def bulk(
+    client: _testing.SteeredClient, loss: float, rtt_ns: int = 0
+) -> Iterator[Each]:
     """Sends at its rate, of whose segments a part is lost."""
     owed = [0.0]
 
@@ -43,12 +47,12 @@ def bulk(client: SteeredClient, loss: float, rtt_ns: int = 0) -> Iterator[Each]:
     yield each
 
 
-def loses(client: SteeredClient, loss: float, rtt_ns: int = 0) -> Each:
+def loses(client: _testing.SteeredClient, loss: float, rtt_ns: int = 0) -> Each:
     return next(bulk(client, loss, rtt_ns))
 
 
 def test_without_a_mode_nobody_is_followed() -> None:
-    client = SteeredClient(RATE, OFF, START)
+    client = _testing.SteeredClient(RATE, OFF, START)
     passes(client, START, 30, loses(client, 0.5))
     seen = client.seen(START)
     assert not seen["followed"]
@@ -56,7 +60,7 @@ def test_without_a_mode_nobody_is_followed() -> None:
 
 
 def test_a_path_that_loses_nothing_has_its_rate() -> None:
-    client = SteeredClient(RATE, FULL, START)
+    client = _testing.SteeredClient(RATE, FULL, START)
     now = passes(client, START, 60, loses(client, 0.0, 20 * MS))
     seen = client.seen(now)
     assert seen["followed"]
@@ -67,7 +71,7 @@ def test_a_path_that_loses_nothing_has_its_rate() -> None:
 
 def test_heavy_loss_trips_the_breaker_after_five_samples() -> None:
     """100 Mb/s become 40, between ten and twelve seconds after the loss began."""
-    client = SteeredClient(RATE, FULL, START)
+    client = _testing.SteeredClient(RATE, FULL, START)
     now = passes(client, START, 9.9, loses(client, 0.2))
     assert client.seen(now)["state"] == "closed"
     now = passes(client, now, 2.1, loses(client, 0.2))
@@ -80,7 +84,7 @@ def test_heavy_loss_trips_the_breaker_after_five_samples() -> None:
 
 
 def test_the_breaker_recovers_by_its_schedule_and_the_rate_is_as_it_was() -> None:
-    client = SteeredClient(RATE, FULL, START)
+    client = _testing.SteeredClient(RATE, FULL, START)
     now = passes(client, START, 12, loses(client, 0.2))
     assert client.seen(now)["state"] == "degraded"
     now = passes(client, now, 118, loses(client, 0.0))
@@ -99,7 +103,7 @@ def test_the_breaker_recovers_by_its_schedule_and_the_rate_is_as_it_was() -> Non
 
 
 def test_an_operator_releases_it_at_once() -> None:
-    client = SteeredClient(RATE, FULL, START)
+    client = _testing.SteeredClient(RATE, FULL, START)
     now = passes(client, START, 12, loses(client, 0.2))
     client.release(now)
     now = passes(client, now, 0.1, loses(client, 0.0))
@@ -108,7 +112,7 @@ def test_an_operator_releases_it_at_once() -> None:
 
 
 def test_a_loss_halves_what_it_is_sent_and_it_grows_again() -> None:
-    client = SteeredClient(RATE, FULL, START)
+    client = _testing.SteeredClient(RATE, FULL, START)
     each = loses(client, 0.0, 20 * MS)
     now = passes(client, START, 2, each)
     client.network(100, 1, rtt_ns=20 * MS)
@@ -122,7 +126,7 @@ def test_a_loss_halves_what_it_is_sent_and_it_grows_again() -> None:
 
 
 def test_adaptive_alone_neither_cuts_nor_breaks() -> None:
-    client = SteeredClient(RATE, ADAPTIVE, START)
+    client = _testing.SteeredClient(RATE, ADAPTIVE, START)
     now = passes(client, START, 30, loses(client, 0.3, 20 * MS))
     seen = client.seen(now)
     assert seen["followed"]
@@ -131,7 +135,7 @@ def test_adaptive_alone_neither_cuts_nor_breaks() -> None:
 
 
 def test_a_mode_that_is_taken_back_leaves_no_limit() -> None:
-    client = SteeredClient(RATE, FULL, START)
+    client = _testing.SteeredClient(RATE, FULL, START)
     now = passes(client, START, 12, loses(client, 0.2))
     assert client.seen(now)["limit"]
     client.allow(RATE, OFF)
@@ -143,7 +147,7 @@ def test_a_mode_that_is_taken_back_leaves_no_limit() -> None:
 
 def test_who_gets_less_than_it_pays_for_is_not_raised_above_its_rate() -> None:
     """The default ceiling is the rate itself."""
-    client = SteeredClient(RATE, ADAPTIVE, START)
+    client = _testing.SteeredClient(RATE, ADAPTIVE, START)
 
     def short(now: int) -> None:
         client.wait(True)
@@ -154,7 +158,7 @@ def test_who_gets_less_than_it_pays_for_is_not_raised_above_its_rate() -> None:
 
 
 def test_an_idle_client_is_let_go_after_a_minute() -> None:
-    client = SteeredClient(RATE, FULL, START)
+    client = _testing.SteeredClient(RATE, FULL, START)
     now = passes(client, START, 2, loses(client, 0.0, 20 * MS))
     client.wait(False)
     now = passes(client, now, 59, lambda _: None)
@@ -166,7 +170,7 @@ def test_an_idle_client_is_let_go_after_a_minute() -> None:
 def test_the_row_of_one_that_is_followed_goes_to_nobody_else() -> None:
     """Else a client whose breaker is open would only have to come under another key and
     come back."""
-    client = SteeredClient(RATE, FULL, START, rows=1)
+    client = _testing.SteeredClient(RATE, FULL, START, rows=1)
     now = passes(client, START, 12, loses(client, 0.2))
     client.wait(False)
     client.leave(client.row)
@@ -179,7 +183,7 @@ def test_the_row_of_one_that_is_followed_goes_to_nobody_else() -> None:
 
 @pytest.mark.parametrize("total", [0, 4 * RATE])
 def test_the_bucket_follows_whether_or_not_the_server_divides(total: int) -> None:
-    client = SteeredClient(RATE, FULL, START, total_bps=total)
+    client = _testing.SteeredClient(RATE, FULL, START, total_bps=total)
     now = passes(client, START, 12.1, loses(client, 0.2))
     assert client.seen(now)["runs_at"] <= RATE * 2 // 5
     client.release(now)
