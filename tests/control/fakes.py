@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from penstock.admin_models import BreakerState as States
 from penstock.allowances import Allowance, ClientEntry, GroupEntry
@@ -19,6 +19,15 @@ from penstock.identity_rules import IdentityRules
 from penstock.rates import MAX_RATE_BPS
 from tests.control.fakecaps import FakeCaps
 from tests.control.fakeranking import FakeRanking
+from tests.control.fakerows import (
+    FakeChange,
+    FakeFeedback,
+    FakeGroupRow,
+    FakePass,
+    FakeRow,
+    FakeServerRow,
+    FakeTransfer,
+)
 
 if TYPE_CHECKING:
     from penstock._engine import (
@@ -35,109 +44,6 @@ if TYPE_CHECKING:
 
 MakeControl = Callable[..., Control]
 WAIT_S = 10.0  # far more than anything here takes
-
-
-class FakeRow(NamedTuple):
-    client_id: str
-    target_bps: int = 0
-    source: str = "default"
-    bytes_total: int = 0
-    requests_total: int = 0
-    connections: int = 0
-    transfers: int = 0
-    parked: int = 0
-    fill_bytes: int = 0
-    mean_bps: int = 0
-    jitter_ratio: float | None = None
-    last_active_ns: int = 0
-    rate_bps: int = 0
-    effective_bps: int = 0
-    ceil_bps: int = 0
-    min_bps: int = 0
-    weight: int = 100
-    burst_bytes: int = 0
-    peak_bps: int = 0
-    group: str | None = None
-    cap_bps: int = 0
-    limited_by: str = "none"
-    mode: str = "off"
-    adaptive_bps: int = 0
-    controller_bps: int = 0
-    breaker_bps: int = 0
-    breaker: str = "closed"
-
-
-class FakeTransfer(NamedTuple):
-    engine: int = 0
-    status: int = 200
-    total_bytes: int = 0
-    moved_bytes: int = 0
-    limited_by: str = "none"
-
-
-class FakePass(NamedTuple):
-    active: int
-    backlogged: int
-    raised: int
-
-
-class FakeGroupRow(NamedTuple):
-    name: str
-    rate_bps: int = 0
-    ceil_bps: int = 0
-    min_bps: int = 0
-    weight: int = 100
-    burst_bytes: int = 0
-    peak_bps: int = 0
-    source: str = "file"
-    effective_bps: int = 0
-    bytes_total: int = 0
-    mean_bps: int = 0
-    active: int = 0
-    backlogged: int = 0
-    cap_bps: int = 0
-    limited_by: str = "none"
-
-
-class FakeServerRow(NamedTuple):
-    rate_bps: int = 0
-    effective_bps: int = 0
-    cap_bps: int = 0
-    limited_by: str = "none"
-    mean_bps: int = 0
-    bytes_total: int = 0
-    active: int = 0
-    backlogged: int = 0
-
-
-class FakeFeedback(NamedTuple):
-    srtt_ns: int = 0
-    min_rtt_ns: int = 0
-    estimate_bps: int = 0
-    segments: int = 0
-    retrans: int = 0
-    marked: int = 0
-    ecn: bool = False
-    loss: float = 0.0
-    window_bytes: int = 0
-    ssthresh_bytes: int = 0
-    raises: int = 0
-    trips: int = 0
-
-
-class FakeChange(NamedTuple):
-    client_id: str
-    kind: str
-    change: str
-    before_bps: int = 0
-    after_bps: int = 0
-    rate_bps: int = 0
-    mean_bps: int = 0
-    srtt_ns: int = 0
-    estimate_bps: int = 0
-    retrans: int = 0
-    marked: int = 0
-    loss: float = 0.0
 
 
 class FakeClients(FakeCaps):

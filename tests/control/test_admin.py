@@ -12,7 +12,8 @@ from penstock.admin_guard import BODY_BYTES_MAX
 from penstock.admin_views import client_view
 from penstock.control import Control, State
 from tests.control.api import api
-from tests.control.fakes import FakeClients, FakeEngine, FakeRow, MakeControl
+from tests.control.fakerows import FakeRow
+from tests.control.fakes import FakeClients, FakeEngine, MakeControl
 
 TOKEN = "correct horse"
 WITH_TOKEN = f'[admin]\ntoken_sha256 = "{sha256(TOKEN.encode()).hexdigest()}"'

@@ -13,7 +13,8 @@ from penstock.admin_events import HEARTBEAT_S, STREAMS_MAX, frame
 from penstock.events import EVENTS_KEPT
 from penstock.live_clients import LIVE_ROWS_MAX, LiveClients
 from tests.control.api import api
-from tests.control.fakes import FakeClients, FakeEngine, FakeRow, MakeControl
+from tests.control.fakerows import FakeRow
+from tests.control.fakes import FakeClients, FakeEngine, MakeControl
 from tests.control.streams import opened, watching
 
 MB = 10**6

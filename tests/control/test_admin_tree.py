@@ -7,15 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.control.api import api
-from tests.control.fakes import (
-    FakeClients,
-    FakeEngine,
-    FakeGroupRow,
-    FakeRow,
-    FakeServerRow,
-    FakeTransfer,
-    MakeControl,
-)
+from tests.control.fakerows import FakeGroupRow, FakeRow, FakeServerRow, FakeTransfer
+from tests.control.fakes import FakeClients, FakeEngine, MakeControl
 
 MB = 10**6
 TREE = """

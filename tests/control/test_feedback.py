@@ -13,7 +13,7 @@ from penstock.allowances import MODES
 from penstock.events import EventLog
 from penstock.feedback import FeedbackSettings
 from penstock.steered import CUTS_TOLD_MAX, Steered
-from tests.control.fakes import FakeChange
+from tests.control.fakerows import FakeChange
 
 
 def test_the_defaults_are_the_engines_own() -> None:

@@ -19,16 +19,8 @@ from penstock.control import Control
 from penstock.metrics_clients import CLIENT_FAMILIES, ROWS_AT_ONCE
 from penstock.metrics_engines import ENGINE_METRICS, FIRST_BYTE_BUCKETS_S
 from penstock.telemetry import choose_format, collect, make_registry
-from tests.control.fakes import (
-    FakeClients,
-    FakeEngine,
-    FakeGroupRow,
-    FakeRow,
-    FakeServerRow,
-    FakeTransfer,
-    MakeControl,
-    engine_numbers,
-)
+from tests.control.fakerows import FakeGroupRow, FakeRow, FakeServerRow, FakeTransfer
+from tests.control.fakes import FakeClients, FakeEngine, MakeControl, engine_numbers
 
 FACADE = Path(penstock.__file__).with_name("_engine.pyi")
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -11,7 +11,8 @@ from penstock.durations import SECOND_NS
 from penstock.errors import PenstockError
 from penstock.scrapes import ScrapeRefusedError, Scrapes, Tokens
 from tests.control.api import api
-from tests.control.fakes import FakeClients, FakeRow, MakeControl
+from tests.control.fakerows import FakeRow
+from tests.control.fakes import FakeClients, MakeControl
 
 START_NS = 10**12
 LIMITED = "app_metric_collection_rate_limited_total"
