@@ -81,10 +81,8 @@ def test_once_it_waits_for_rates_and_prints_them_as_text() -> None:
 
 
 def test_names_are_printed_as_they_are() -> None:
-    evil = client("[bold]x[/bold] :smile:")
-    assert "[bold]x[/bold] :smile:" in top_once(
-        admin(("clients", look(evil))), Screen()
-    )
+    name = "[bold]x[/bold] :smile:"
+    assert name in top_once(admin(("clients", look(client(name)))), Screen())
 
 
 def test_it_sorts_by_what_is_asked() -> None:

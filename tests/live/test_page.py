@@ -79,7 +79,7 @@ def test_a_download_has_a_row_and_its_limit_is_changed_through_the_page(
     page = Page(chrome, server_at_500k)
     page.wait("the rate", lambda: page.cell(US, "number").endswith(" kB/s"))
     assert page.cell(US, "limit") == "500 kB/s"
-    assert page.cell(US, "doing").startswith("1 sending")
+    assert page.cell(US, "doing").startswith("1 download")
     assert page.text("#state") == "serving"
 
     page.find(f'tr[data-client="{US}"] button').click()

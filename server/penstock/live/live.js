@@ -74,7 +74,7 @@ function words(said) {
   return Object.entries(said)
     .map(([name, value]) =>
       name.endsWith("_bps")
-        ? `${name.slice(0, -4)} ${formatLimit(value)}`
+        ? `${name.slice(0, -4)} ${value === null ? "none" : formatRate(value)}`
         : `${name} ${value ?? "none"}`)
     .join(", ");
 }

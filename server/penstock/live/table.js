@@ -112,8 +112,8 @@ function broken(client) {
 }
 
 function doing(client) {
-  const transfers = client.transfers
-    ? `${client.transfers} sending` + (client.parked ? `, ${client.parked} waiting` : "")
-    : "idle";
-  return broken(client) ? `${client.breaker.replace("_", "-")}, ${transfers}` : transfers;
+  const { transfers, parked } = client;
+  const downloads = `${transfers} download${transfers === 1 ? "" : "s"}`;
+  const words = transfers ? downloads + (parked ? `, ${parked} waiting` : "") : "idle";
+  return broken(client) ? `${client.breaker.replace("_", "-")}, ${words}` : words;
 }
