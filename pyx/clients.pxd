@@ -65,6 +65,7 @@ cdef enum Limiter:
     LIMITER_ADAPTIVE   # its adaptive target
     LIMITER_CONTROLLER # the controller, which follows loss, ECN and RTT
     LIMITER_BREAKER    # the breaker: its path loses too much
+    LIMITER_POLICY     # a cap while an alert fires
 
 cdef struct Client:
     # A cache line, for whatever a grant and its settlement ask and change.

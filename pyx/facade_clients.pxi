@@ -7,7 +7,8 @@ from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clients cimport (
     CLIENT_FIRST, CLIENT_GROUPS, CLIENT_OVERFLOW, CLIENT_SERVER, LIMITER_NONE,
-    LIMITER_QUOTA, LIMITER_SCHEDULE, SOURCE_API, SOURCE_DEFAULT, SOURCE_FILE,
+    LIMITER_POLICY, LIMITER_QUOTA, LIMITER_SCHEDULE, SOURCE_API, SOURCE_DEFAULT,
+    SOURCE_FILE,
 )
 from feedback cimport feedback_pass
 from keymap cimport KEYMAP_NO_ROW
@@ -15,7 +16,9 @@ from tree cimport tree_look, tree_pass
 
 MAX_GROUPS = CLIENT_OVERFLOW - CLIENT_GROUPS
 SOURCE_NUMBERS = {name: number for number, name in SOURCES.items()}
-CAPS = {None: LIMITER_NONE, "schedule": LIMITER_SCHEDULE, "quota": LIMITER_QUOTA}
+CAPS = {
+    None: LIMITER_NONE, "schedule": LIMITER_SCHEDULE, "quota": LIMITER_QUOTA,
+    "policy": LIMITER_POLICY}
 
 
 class SharePass(NamedTuple):

@@ -7,8 +7,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from c_atomic cimport atomic_load_i32, atomic_load_i64
 from clients cimport (
-    LIMITER_BREAKER, LIMITER_CLIENT, LIMITER_DISK, LIMITER_GROUP, LIMITER_NONE,
-    LIMITER_PEER, LIMITER_SERVER, Client, Clients, clients_cap_bps,
+    LIMITER_CLIENT, LIMITER_DISK, LIMITER_GROUP, LIMITER_NONE, LIMITER_PEER,
+    LIMITER_POLICY, LIMITER_SERVER, Client, Clients, clients_cap_bps,
 )
 from holders cimport holders_transfers
 from transfer cimport (
@@ -21,12 +21,12 @@ cdef extern from *:
     """
     static const char *const LIMITER_NAMES[] = {
         "none", "client", "group", "server", "peer", "disk", "schedule", "quota",
-        "adaptive", "controller", "breaker"};
+        "adaptive", "controller", "breaker", "policy"};
     """
     const char* LIMITER_NAMES[]
 
 cdef enum:
-    LIMITER_COUNT = LIMITER_BREAKER + 1
+    LIMITER_COUNT = LIMITER_POLICY + 1
 
 cdef struct Explanation:
     # For the downloader: what its rate comes from, as its response begins.

@@ -45,6 +45,7 @@ Limiter: TypeAlias = Literal[
     "adaptive",
     "controller",
     "breaker",
+    "policy",
 ]
 BreakerState: TypeAlias = Literal["closed", "degraded", "half_open", "frozen"]
 
@@ -74,7 +75,7 @@ class ClientRow(NamedTuple):
     burst_bytes: int
     peak_bps: int
     group: str | None
-    cap_bps: int  # one more limit, of a schedule or quota; 0 = none
+    cap_bps: int  # one more limit, of a schedule, quota or policy; 0 = none
     limited_by: Limiter  # what keeps it from more now
     mode: Mode
     adaptive_bps: int  # its adaptive target; 0 (here and below) = no limit

@@ -27,6 +27,7 @@ Limiter = Literal[
     "adaptive",
     "controller",
     "breaker",
+    "policy",
 ]
 BreakerState = Literal["closed", "degraded", "half_open", "frozen"]
 _DEFAULT_BURST = "null: two seconds of rate_bps, of a group a quarter of one"
@@ -190,7 +191,9 @@ class Row(AllowanceView):
 
     effective_bps: int | None = Field(description="it has now; null: no limit")
     limited_by: Limiter = Field(description="what keeps it from more now")
-    cap_bps: int | None = Field(description="of a schedule or quota; null: none")
+    cap_bps: int | None = Field(
+        description="of a schedule, quota or policy; null: none"
+    )
     source: Source = Field(description="who said what holds for it")
     bytes_total: int
     mean_bps: int = Field(

@@ -8,7 +8,7 @@ MAX_WEIGHT = 10_000
 UNLIMITED = 0  # a rate that is no limit
 
 Source = Literal["default", "file", "api"]  # who said what a node is allowed
-Cap = Literal["schedule", "quota"]
+Cap = Literal["schedule", "quota", "policy"]
 Mode = Literal["off", "adaptive", "full"]  # which controllers follow a client
 MODES: tuple[Mode, ...] = get_args(Mode)  # by the engine's number
 

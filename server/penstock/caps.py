@@ -116,6 +116,8 @@ class CapBook:
             if before.get(target) == cap:
                 continue
             cause = (cap or before[target]).cause
+            if cause == "policy":  # told with its name by who applies it
+                continue
             if told == TOLD_MAX:
                 untold[cause] += 1
                 continue

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.allowances import Allowance, ClientEntry, GroupEntry
 from penstock.allowances import Source as SaidBy
-from penstock.caps import CapBook
+from penstock.caps import CapBook, Target
 from penstock.clientids import canonical_client_id
 from penstock.errors import PenstockError, Problem
 from penstock.events import EventLog, Scalar
@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 
 # Sections and keys that a reload may change; all others need a restart.
 _LIVE_SECTIONS = {"shaping", "identity", "groups", "clients", "telemetry"}
-_LIVE_SECTIONS |= {"schedules", "quotas", "feedback"}
+_LIVE_SECTIONS |= {"schedules", "quotas", "feedback", "policies"}
 _LIVE_KEYS = {("server", "drain_timeout"), ("admin", "token_sha256")}
+_LIVE_KEYS |= {("admin", "alertmanager_token_sha256")}
 
 
 class State(StrEnum):
@@ -73,8 +74,14 @@ class Control:
             clients.usage(),
             QuotaStore(folder) if folder else None,
             accounts_max=settings.limits.max_clients,
+            rate_of=self._rate_of,
+            on_change=self.events.publish,
         )
         self.limiter = Limiter(clients)
+
+    def _rate_of(self, target: Target) -> int:
+        """By the tree that holds now."""
+        return self.tree.rate_of(target)
 
     def set_limit(self, client_id: str, target_bps: int, **others: Any) -> int:
         """Change one client's rate, and what else of a Spec is in ``others``; the rest
@@ -128,6 +135,7 @@ class Control:
         allowed, group = tree.member(client_id)
         self.clients.set_client(client_id, allowed, group, source)
         version = self._now(tree, overrides)
+        self.timed.follow()
         log.info(
             "client %r in group %r: %s (by %s, version %d)",
             client_id,
@@ -170,6 +178,7 @@ class Control:
         else:
             self.clients.drop_group(name)
         version = self._now(tree, overrides)
+        self.timed.follow()
         holds = tree.group(name) if name in tree.groups else None
         log.info(
             "group %r: %s (by %s, version %d)",

@@ -46,6 +46,18 @@ def between(
     return AfterValidator(check)
 
 
+def printable(what: str, most: int) -> AfterValidator:
+    """Refuses text that can not be a label's value in the metrics: 1 to ``most``
+    characters, all of them printable."""
+
+    def check(text: str) -> str:
+        if not 1 <= len(text) <= most or not text.isprintable():
+            raise ValueError(f"{what} has 1 to {most} printable characters")
+        return text
+
+    return AfterValidator(check)
+
+
 def _reader(
     parse: Callable[[str], int], number: Callable[[int], int], kind: str, examples: str
 ) -> Callable[[object], int]:

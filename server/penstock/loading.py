@@ -18,6 +18,7 @@ from penstock.problems import (
     duplicate_tokens,
     from_validation,
     lacking_state_dir,
+    nothing_to_scale,
     unknown_targets,
 )
 from penstock.settings import Settings
@@ -65,6 +66,8 @@ class Source:
             settings = Settings.model_validate(data)
         except ValidationError as error:
             problems += from_validation(error)
+        else:
+            problems += nothing_to_scale(settings)
         problems += _tree_problems(settings, data, problems)
         if root_needed and _lacks_root(data):
             problems.append(NO_ROOT)

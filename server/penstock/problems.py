@@ -8,22 +8,26 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from penstock.allowances import UNLIMITED
+from penstock.caps import Target
 from penstock.clientids import canonical_client_id
-from penstock.errors import Key, Problem, shown_word
+from penstock.errors import Key, Problem, dotted, shown_word
 from penstock.fieldtypes import spelled
 from penstock.networks import Network, parse_network
+from penstock.policies import Policy
 from penstock.quotas import Quota, Stage
 from penstock.schedules import Schedule
 from penstock.settings import Client, Group, Settings
 from penstock.sockets import Listener
 
 _SHOWN_CHARACTERS = 60  # of a wrong value
-_SECRET_KEYS = {"token_sha256"}
+_SECRET_KEYS = {"token_sha256", "alertmanager_token_sha256"}
 _NAMED_TABLES: dict[Key, type[BaseModel]] = {
     ("clients",): Client,
     ("groups",): Group,
     ("listeners",): Listener,
     ("schedules",): Schedule,
+    ("policies",): Policy,
 }
 
 
@@ -98,10 +102,10 @@ def _raw_clients(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def unknown_targets(data: dict[str, Any]) -> list[Problem]:
-    """Schedules and quotas that name a client or group that the file does not: a typing
-    mistake would leave somebody without the limit that was meant for it."""
+    """Schedules, quotas and policies that name a client or group that the file does
+    not: a typing mistake would leave somebody without the limit meant for it."""
     problems = []
-    for section, name, entry in _raw_entries(data, "schedules", "quotas"):
+    for section, name, entry in _raw_entries(data, "schedules", "quotas", "policies"):
         targets = entry.get("applies_to") if isinstance(entry, dict) else None
         for i, target in enumerate(targets if isinstance(targets, list) else []):
             text = _unknown_target(data, str(target))
@@ -143,6 +147,30 @@ def lacking_state_dir(data: dict[str, Any]) -> list[Problem]:
         return []
     text = "usage is to survive a restart: say by server.state_dir where it is kept"
     return [Problem(("quotas",), text)]
+
+
+def nothing_to_scale(settings: Settings) -> list[Problem]:
+    """Policies that take a part of a rate where there is none."""
+    tree = settings.tree()
+    return [
+        Problem(
+            ("policies", name, "applies_to", i),
+            f"{shown_word(str(target))} has no rate to scale: set {_rate_key(target)}, "
+            "or say rate instead of scale",
+        )
+        for name, policy in settings.policies.items()
+        for i, target in enumerate(policy.applies_to)
+        if policy.scale is not None and tree.rate_of(target) == UNLIMITED
+    ]
+
+
+def _rate_key(target: Target) -> str:
+    """Where the rate of ``target`` is said."""
+    if target.kind == "server":
+        return "shaping.total_rate"
+    if target.kind == "default":
+        return "shaping.client_rate"
+    return dotted((f"{target.kind}s", target.name, "rate"))
 
 
 def _key(loc: Sequence[int | str]) -> Key:

@@ -23,7 +23,7 @@ from pydantic import (
 
 from penstock.calendars import Per, period_end, period_start
 from penstock.caps import Cap, Target, lowest
-from penstock.fieldtypes import Rate, Size, between, listed, spelled
+from penstock.fieldtypes import Rate, Size, between, listed, printable, spelled
 from penstock.rates import format_rate
 from penstock.schedules import Targets, Zone
 from penstock.usage import Sent
@@ -49,13 +49,6 @@ def _part(value: object) -> float:
         f"{spelled(value)} is not a part of the volume from above 0 to {AT_MAX:g}; "
         "1.0 is all of it"
     )
-
-
-def _name(name: str) -> str:
-    """A label value of the metrics, too."""
-    if not 1 <= len(name) <= NAME_MAX or not name.isprintable():
-        raise ValueError(f"a quota's name has 1 to {NAME_MAX} printable characters")
-    return name
 
 
 class Stage(BaseModel):
@@ -109,7 +102,8 @@ def _few(value: "dict[str, Quota]") -> "dict[str, Quota]":
 
 
 Quotas = Annotated[
-    dict[Annotated[str, AfterValidator(_name)], Quota], AfterValidator(_few)
+    dict[Annotated[str, printable("a quota's name", NAME_MAX)], Quota],
+    AfterValidator(_few),
 ]
 
 

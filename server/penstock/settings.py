@@ -40,6 +40,7 @@ from penstock.identity import GroupNetworks, Identity
 from penstock.identity_rules import IdentityRules
 from penstock.limits import Limits
 from penstock.networks import wide
+from penstock.policies import Policies
 from penstock.quotas import Quotas
 from penstock.rates import MAX_BURST_BYTES
 from penstock.schedules import Schedules
@@ -110,6 +111,7 @@ class Server(SocketOptions):
 
 class Admin(Section):
     token_sha256: Digest | None = Field(None, repr=False)
+    alertmanager_token_sha256: Digest | None = Field(None, repr=False)
     listen: ListenAddress = parse_address("127.0.0.1:8080")
 
     @field_validator("listen")
@@ -222,6 +224,7 @@ class Settings(Section):
     )
     schedules: Schedules = ()
     quotas: Quotas = Field(default_factory=dict)
+    policies: Policies = Field(default_factory=dict)
 
     @field_validator("admin")
     @classmethod
@@ -280,13 +283,15 @@ class Settings(Section):
     def public(self) -> dict[str, Any]:
         """Every setting as the file would spell it; digests of tokens are counted."""
         secret: Any = {
-            "admin": {"token_sha256"},
+            "admin": {"token_sha256", "alertmanager_token_sha256"},
             "clients": {"__all__": {"token_sha256"}},
         }
         shown: dict[str, Any] = self.model_dump(
             mode="json", by_alias=True, exclude=secret
         )
-        shown["admin"]["tokens"] = int(self.admin.token_sha256 is not None)
+        for name in ("", "alertmanager_"):
+            known = getattr(self.admin, f"{name}token_sha256") is not None
+            shown["admin"][f"{name}tokens"] = int(known)
         for client_id, client in self.clients.items():
             shown["clients"][client_id]["tokens"] = len(client.token_sha256)
         return shown

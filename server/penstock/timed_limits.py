@@ -1,4 +1,4 @@
-"""The task that keeps the caps as schedules and quotas say, while time goes by.
+"""The task that keeps the caps as schedules, quotas and policies say, as time goes by.
 
 What holds when is decided elsewhere, by pure functions; here the clock is read, usage
 is counted twice a second, and saved every ten seconds.
@@ -12,7 +12,9 @@ from typing import Protocol
 import trio
 
 from penstock.caps import CapBook, Caps, Target, lowest
+from penstock.enforcement import Alert, Change, Enforcement, Notified
 from penstock.errors import PenstockError
+from penstock.policies import Policy, RateOf
 from penstock.quota_state import QuotaStore, dump_accounts
 from penstock.quotas import Account, Ledger, Quota, QuotaUse
 from penstock.schedules import Schedule, caps_at, next_change
@@ -32,6 +34,20 @@ class TimedSettings(Protocol):
     def schedules(self) -> Sequence[Schedule]: ...
     @property
     def quotas(self) -> Mapping[str, Quota]: ...
+    @property
+    def policies(self) -> Mapping[str, Policy]: ...
+
+
+class Publish(Protocol):
+    """Tells whoever watches; never waits."""
+
+    def __call__(
+        self, kind: str, subject: str, **numbers: str | float | bool | None
+    ) -> None: ...
+
+
+def _nobody(kind: str, subject: str, **numbers: str | float | bool | None) -> None:
+    """Nobody watches."""
 
 
 def _wall_clock() -> datetime:
@@ -39,12 +55,14 @@ def _wall_clock() -> datetime:
 
 
 class TimedLimits:
-    """Schedules and quotas of one server.
+    """Schedules, quotas and policies of one server.
 
     Args:
         book: what is told of the caps.
         store: where usage is kept; None only when there are no quotas.
         accounts_max: most clients of one quota that are remembered.
+        rate_of: what is configured of a target now.
+        on_change: hears of policies that become active, and that end.
 
     Raises:
         PenstockError: usage can not be read, or not be written.
@@ -58,6 +76,8 @@ class TimedLimits:
         store: QuotaStore | None,
         *,
         accounts_max: int,
+        rate_of: RateOf,
+        on_change: Publish = _nobody,
         clock: Callable[[], datetime] = _wall_clock,
     ) -> None:
         self.saves_failed_total = 0
@@ -66,6 +86,9 @@ class TimedLimits:
         self._usage = usage
         self._store = store
         self._clock = clock
+        self._rate_of = rate_of
+        self._on_change = on_change
+        self.enforcement = Enforcement(settings.policies)
         self._schedules = settings.schedules
         self._reconfigured = trio.Event()
         saved = store.load() if store else {}
@@ -78,7 +101,7 @@ class TimedLimits:
         self._book.apply(self._wanted())
 
     def configure(self, settings: TimedSettings) -> None:
-        """Other schedules and quotas hold from now on, at once.
+        """Other schedules, quotas and policies hold from now on, at once.
 
         A quota that is new counts from now on, too, whatever was sent before. All is
         said to the table again, since it was configured anew.
@@ -88,19 +111,37 @@ class TimedLimits:
         self.ledger.configure(settings.quotas, now)
         self._schedules = settings.schedules
         self._schedule(now)
+        self._tell(self.enforcement.configure(settings.policies))
         self._book.apply(self._wanted(), again=True)
         self._unsaved = bool(settings.quotas)
         self._reconfigured.set()
+
+    def notify(self, alerts: Sequence[Alert]) -> Notified:
+        """What policies make of it holds at once."""
+        now = self._clock()
+        done = self.enforcement.notify(alerts, now)
+        self._tell(done.changes)
+        if done.changes:
+            self._book.apply(self._wanted())
+        self._reconfigured.set()  # something may end earlier than it did
+        return done
+
+    def follow(self) -> None:
+        """The rate of a client or group has changed: what is a part of it follows."""
+        if self.enforcement.active():
+            self._book.apply(self._wanted())
 
     def tick(self) -> None:
         """See what was used and what time it is; tell the book what changed."""
         now = self._clock()
         if self.ledger.quotas:
             self._count(now)
+        ended = self.enforcement.expire(now)
+        self._tell(ended)
         if not self._since <= now < self._until:
             self._schedule(now)
             self._book.apply(self._wanted())
-        elif self._judged != self.ledger.changes:
+        elif ended or self._judged != self.ledger.changes:
             self._book.apply(self._wanted())
 
     async def run(self) -> None:
@@ -129,7 +170,25 @@ class TimedLimits:
 
     def _wanted(self) -> Caps:
         self._judged = self.ledger.changes
-        return lowest(self._scheduled, self.ledger.caps())
+        enforced = self.enforcement.caps(self._rate_of)
+        return lowest(self._scheduled, self.ledger.caps(), enforced)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        for name, policy, active, why in changes:
+            says = log.warning if why == "expired" else log.info
+            state = "holds" if active else "ends"
+            says("policy %r %s: alert %s %s", name, state, policy.alert, why)
+            caps = policy.caps(self._rate_of) if active else {}
+            for target in policy.applies_to:
+                self._on_change(
+                    "policy",
+                    str(target),
+                    policy=name,
+                    alert=policy.alert,
+                    active=active,
+                    why=why,
+                    rate_bps=caps[target].rate_bps if target in caps else None,
+                )
 
     def _schedule(self, now: datetime) -> None:
         self._scheduled = caps_at(self._schedules, now)
@@ -153,7 +212,8 @@ class TimedLimits:
     def _pause_s(self) -> float:
         if self.ledger.quotas:
             return COUNT_S
-        left_s = (self._until - self._clock()).total_seconds()
+        next_end = self.enforcement.next_end() or self._until
+        left_s = (min(next_end, self._until) - self._clock()).total_seconds()
         return min(max(left_s, 0.0), RECHECK_S)
 
     async def _keep_saving(self, store: QuotaStore) -> None:

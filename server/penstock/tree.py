@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from penstock.allowances import DEFAULT_WEIGHT, UNLIMITED, Allowance, Mode
+from penstock.caps import Target
 from penstock.clientids import canonical_client_id
 from penstock.errors import Key, Problem, dotted
 from penstock.rates import format_rate
@@ -97,6 +98,17 @@ class Tree:
             KeyError: there is no such group.
         """
         return _allowance(self.groups[name], NOTHING)
+
+    def rate_of(self, target: Target) -> int:
+        """Configured, in bytes per second; UNLIMITED also of what there is not."""
+        if target.kind == "server":
+            return self.total_rate_bps
+        if target.kind == "default":
+            return self.stranger().allowed.rate_bps
+        if target.kind == "client":
+            return self.member(target.name).allowed.rate_bps
+        known = target.name in self.groups
+        return self.group(target.name).rate_bps if known else UNLIMITED
 
     def _group_of(self, spec: Spec) -> str | None:
         return (self.default.group if spec.group is None else spec.group) or None

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from penstock.caps import CapBook, Target
 from penstock.errors import PenstockError
+from penstock.policies import Policy
 from penstock.quota_state import QuotaStore
 from penstock.quotas import Quota
 from penstock.schedules import Schedule
@@ -31,6 +32,7 @@ MB = 10**6
 class Timed:
     schedules: Sequence[Schedule] = ()
     quotas: Mapping[str, Quota] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
 
 
 class World:
@@ -43,6 +45,14 @@ class World:
         self.seen: dict[str, int] = {}
         self.offset = timedelta()
         self.takes = 0
+        self.rates: dict[str, int] = {}
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+
+    def rate_of(self, target: Target) -> int:
+        return self.rates.get(str(target), 0)
+
+    def publish(self, kind: str, subject: str, **numbers: object) -> None:
+        self.events.append((kind, subject, numbers))
 
     def now(self) -> datetime:
         try:
@@ -62,6 +72,8 @@ class World:
             self,
             store,
             accounts_max=100,
+            rate_of=self.rate_of,
+            on_change=self.publish,
             clock=self.now,
         )
 

@@ -7,6 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from penstock.calendars import format_time_of_day
+from penstock.durations import format_duration
+from penstock.policies import Policy
 from penstock.quotas import Quota
 from penstock.schedules import Schedule
 from penstock.settings import Client, Group, Settings
@@ -15,6 +17,7 @@ _ROW = re.compile(r"^\| `(?P<key>\w+)`[^|]*\|(?P<cells>.*)\|$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 # Documented in words: what the number None stands for.
 _IN_WORDS = {"root", "cpus", "token_sha256", "total_rate", "state_dir", "header"}
+_IN_WORDS |= {"alertmanager_token_sha256"}
 _IN_WORDS |= {f"client_{key}" for key in ("rate", "ceil", "burst", "peak", "group")}
 # Of each group, client, schedule or quota: not in the settings when there is none.
 _OF_EACH: dict[str, type[BaseModel]] = {
@@ -22,6 +25,7 @@ _OF_EACH: dict[str, type[BaseModel]] = {
     "clients": Client,
     "schedules": Schedule,
     "quotas": Quota,
+    "policies": Policy,
 }
 
 
@@ -70,10 +74,10 @@ def test_defaults_are_documented_as_they_are(
             assert any(s in cells for s in spellings), (section, key, default)
 
 
-def test_defaults_of_a_schedule_and_a_quota_are_documented_as_they_are(
+def test_defaults_of_timed_limits_are_documented_as_they_are(
     sections: dict[str, dict[str, str]],
 ) -> None:
-    for section in ("schedules", "quotas"):
+    for section in ("schedules", "quotas", "policies"):
         for name, field in _OF_EACH[section].model_fields.items():
             cells = sections[section][field.alias or name]
             if field.is_required():
@@ -83,6 +87,10 @@ def test_defaults_of_a_schedule_and_a_quota_are_documented_as_they_are(
             elif name == "days":
                 assert field.default == tuple(range(7))
                 assert " every day " in cells
+            elif name.endswith("_ns"):
+                assert f'`"{format_duration(field.default)}"`' in cells
+            elif not field.get_default(call_default_factory=True):
+                assert cells.startswith(" none "), (section, name)
             else:
                 assert f'`"{field.default}"`' in cells, (section, name)
 
