@@ -22,6 +22,7 @@ from penstock.admin_models import (
     StatusView,
 )
 from penstock.admin_page import add_page
+from penstock.admin_policies import add_policies
 from penstock.admin_versions import etag
 from penstock.admin_views import server_view
 from penstock.control import Control, State
@@ -52,6 +53,7 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
     add_groups(app, control)
     add_page(app)
     add_events(app, control, engines)
+    add_policies(app, control)
     _add_config(app, control)
     _add_views(app, control, engines)
     _add_probes(app, control)

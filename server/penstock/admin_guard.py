@@ -7,6 +7,7 @@
   without asking first.
 - With a configured token: ``Authorization: Bearer`` (RFC 6750), except for /healthz and
   the files of the live page, which a browser asks for before it can be given one.
+  Alertmanager may have one of its own, which opens its path only.
 - A body is small and comes in time.
 """
 
@@ -21,8 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.admin_page import PAGE_PATHS
 from penstock.control import Control
+from penstock.settings import Admin
 
 BODY_BYTES_MAX = 16384  # a limit is about 60 bytes
+ALERTMANAGER_PATH = "/alertmanager"
+# A hundred alerts, each with two kilobytes of labels and annotations.
+NOTIFICATION_BYTES_MAX = 1 << 18
 BODY_TIMEOUT_S = 10.0
 _WITH_BODY = {"POST", "PUT"}
 _OPEN_PATHS = {"/healthz"}  # for probes that hold no token; says nothing but "ok"
@@ -39,11 +44,14 @@ class Guard:
         if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(Headers(scope=scope), scope["method"], scope["path"])
+        path = scope["path"]
+        refusal = self._refusal(Headers(scope=scope), scope["method"], path)
         if refusal is not None:
             await _refuse(send, *refusal)
             return
-        body = await _bounded_body(receive)
+        is_notification = path == ALERTMANAGER_PATH
+        most = NOTIFICATION_BYTES_MAX if is_notification else BODY_BYTES_MAX
+        body = await _bounded_body(receive, most)
         if isinstance(body, bytes):
             await self._app(scope, _Replay(body, receive), send)
         else:
@@ -59,10 +67,11 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{host}":
             return 403, "requests of web pages from elsewhere are refused (Origin)"
-        expected = admin.token_sha256
+        accepted = _tokens(admin, path)
         given = headers.get("authorization", "")
-        if expected and path not in PAGE_PATHS and not _has_token(given, expected):
-            return 401, "the admin token is needed: Authorization: Bearer TOKEN"
+        if accepted and path not in PAGE_PATHS and not _has_token(given, accepted):
+            whose = "the admin token" if admin.token_sha256 else "Alertmanager's token"
+            return 401, f"{whose} is needed: Authorization: Bearer TOKEN"
         if method in _WITH_BODY and not _is_json(headers.get("content-type", "")):
             return 415, "a body is JSON: send Content-Type: application/json"
         return None
@@ -82,11 +91,20 @@ class _Replay:
         return {"type": "http.request", "body": body, "more_body": False}
 
 
-def _has_token(authorization: str, expected: bytes) -> bool:
+def _tokens(admin: Admin, path: str) -> list[bytes]:
+    """Digests of those that open ``path``; without any it is open."""
+    tokens = [admin.token_sha256]
+    if path == ALERTMANAGER_PATH:
+        tokens.append(admin.alertmanager_token_sha256)
+    return [token for token in tokens if token is not None]
+
+
+def _has_token(authorization: str, accepted: list[bytes]) -> bool:
     """Digests are compared: their time tells nothing about the token."""
     scheme, _, token = authorization.partition(" ")
     given = sha256(token.strip().encode("latin-1", "replace")).digest()
-    return scheme.lower() == "bearer" and hmac.compare_digest(given, expected)
+    known = [hmac.compare_digest(given, digest) for digest in accepted]
+    return scheme.lower() == "bearer" and any(known)
 
 
 def _is_json(content_type: str) -> bool:
@@ -107,16 +125,16 @@ def _is_loopback_host(host: str) -> bool:
         return False
 
 
-async def _bounded_body(receive: Receive) -> bytes | tuple[int, str]:
-    """The whole body, or the refusal of it."""
+async def _bounded_body(receive: Receive, most: int) -> bytes | tuple[int, str]:
+    """The whole body, of ``most`` bytes, or the refusal of it."""
     body = b""
     with trio.move_on_after(BODY_TIMEOUT_S):
         while True:
             message = await receive()
             chunk: bytes = message.get("body", b"")
             body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                return 413, f"a body has at most {BODY_BYTES_MAX} bytes here"
+            if len(body) > most:
+                return 413, f"a body has at most {most} bytes here"
             if not message.get("more_body", False):
                 return body
     return 408, f"the body did not come within {BODY_TIMEOUT_S:g} seconds"

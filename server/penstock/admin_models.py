@@ -12,6 +12,7 @@ from penstock.clientids import (
     check_client_id,
     check_group_name,
 )
+from penstock.enforcement import Result
 from penstock.rates import MAX_BURST_BYTES, MAX_RATE_BPS
 from penstock.tree import NO_GROUP, Spec
 
@@ -311,6 +312,37 @@ class ServerView(BaseModel):
     parked: int = Field(description="of them: waiting for tokens")
     clients: int = Field(description="rows of the table that are in use")
     row_limit: int
+
+
+class NotificationTaken(BaseModel):
+    result: Result = Field(
+        description="unchanged: no policy has become active by it, or has ended"
+    )
+    policies: list[str] = Field(description="those that it concerns")
+
+
+class FiringView(BaseModel):
+    fingerprint: str
+    starts_at: datetime
+    until: datetime = Field(description="it counts so long, if it is not said again")
+
+
+class PolicyView(BaseModel):
+    """A policy that is active."""
+
+    policy: str
+    alert: str = Field(description="the name of it")
+    since: datetime
+    until: datetime = Field(description="unless an alert is said again")
+    caps: dict[str, int | None] = Field(
+        description="bytes per second, by target; null: it has no rate of which this "
+        "would be a part"
+    )
+    firing: list[FiringView]
+
+
+class PoliciesView(BaseModel):
+    policies: list[PolicyView] = Field(description="those that are active")
 
 
 class ProcessView(BaseModel):

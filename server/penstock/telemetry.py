@@ -29,6 +29,7 @@ from penstock.metrics_engines import EngineCollector
 from penstock.metrics_feedback import FeedbackCollector
 from penstock.metrics_groups import GroupCollector
 from penstock.metrics_limiter import LimiterCollector
+from penstock.metrics_policies import PolicyCollector
 from penstock.metrics_quotas import QuotaCollector
 from penstock.metrics_server import ServerCollector
 from penstock.scrapes import ScrapeCollector, Scrapes
@@ -63,6 +64,7 @@ def make_registry(
     registry.register(ServerCollector(control))
     registry.register(ControlCollector(control))
     registry.register(QuotaCollector(control.timed))
+    registry.register(PolicyCollector(control.timed))
     registry.register(LimiterCollector(control.limiter))
     registry.register(FeedbackCollector(control))
     ProcessCollector(registry=registry)
