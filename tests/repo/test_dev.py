@@ -35,6 +35,8 @@ def fresh(root: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("dev", "pyproject.toml", "constraints.txt", "setup.py"):
         shutil.copy(root / name, folder)
+    (folder / "deploy").mkdir()
+    shutil.copy(root / "deploy" / "packages.txt", folder / "deploy")
     return folder
 
 
