@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from penstock import __version__
+from penstock.allowances import Mode
 from penstock.errors import EXIT_CRASHED, EXIT_REFUSED, PenstockError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -198,6 +199,7 @@ def limit(
     min_: Annotated[str | None, Parameter(name="--min", show_default=False)] = None,
     weight: Annotated[int | None, Parameter(show_default=False)] = None,
     group: _Said = None,
+    mode: Annotated[Mode | None, Parameter(show_default=False)] = None,
     admin: str = ADMIN_URL,
     token_file: Path | None = None,
 ) -> None:
@@ -225,6 +227,9 @@ def limit(
         Share of what is left, beside others: 1 to 10000. 100 is usual.
     group
         The group that it belongs to; "" for none.
+    mode
+        Which controllers follow it: adaptive has a target that adapts, full also cuts
+        for loss and congestion marks, and breaks.
     admin
         URL of the server's admin API.
     token_file
@@ -233,7 +238,7 @@ def limit(
     from penstock.adminclient import AdminClient
     from penstock.limit import Options, set_limit
 
-    options = Options(ceil, min_, weight)
+    options = Options(ceil, min_, weight, mode)
     print(set_limit(client, rate, AdminClient(admin, token_file), options, group))
 
 

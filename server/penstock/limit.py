@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from penstock.adminclient import AdminClient
+from penstock.allowances import Mode
 from penstock.clientids import check_client_id, check_group_name
 from penstock.errors import PenstockError
 from penstock.rates import format_rate, parse_rate
@@ -20,20 +21,23 @@ class Options:
     ceil: str | None = None
     min: str | None = None
     weight: int | None = None
+    mode: Mode | None = None  # of a client only
 
-    def body(self) -> dict[str, int | None]:
+    def body(self) -> dict[str, int | str | None]:
         """Of a request; what was not said is not in it.
 
         Raises:
             PenstockError: one of them is no rate.
         """
-        said: dict[str, int | None] = {}
+        said: dict[str, int | str | None] = {}
         if self.ceil is not None:
             said["ceil_bps"] = _rate_or_zero("--ceil", self.ceil) or None
         if self.min is not None:
             said["min_bps"] = _rate_or_zero("--min", self.min)
         if self.weight is not None:
             said["weight"] = self.weight
+        if self.mode is not None:
+            said["mode"] = self.mode
         return said
 
 
@@ -80,13 +84,13 @@ def set_group(
         PenstockError: something is wrong, the server can not be reached or refuses.
     """
     path = f"/groups/{quote(_name('NAME', check_group_name, name), safe='')}"
-    change: dict[str, int | None] = (options or Options()).body()
+    change: dict[str, int | str | None] = (options or Options()).body()
     if rate is not None:
         change["rate_bps"] = _rate("RATE", rate)
     before = admin.ask("GET", path)
     fields = {"if-match": before.headers["etag"]} if "etag" in before.headers else {}
     if before.status_code != httpx.codes.NOT_FOUND:
-        change = _plan(admin, before) | change
+        change = {**_plan(admin, before), **change}
     response = admin.ask("PUT", path, change, **fields)
     plan = _plan(admin, response)
     version = admin.understood(response).get("config_version")

@@ -58,6 +58,7 @@ class Server:
         (Options(ceil="10MB/s"), None, {"ceil_bps": 10 * MB}),
         (Options(ceil="0", min="0"), None, {"ceil_bps": None, "min_bps": 0}),
         (Options(min="8Mbit/s", weight=300), None, {"min_bps": MB, "weight": 300}),
+        (Options(mode="full"), None, {"mode": "full"}),
         (Options(), "team/ci", {"group": "team/ci"}),
         (Options(), "", {"group": None}),
     ],
