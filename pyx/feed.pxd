@@ -8,7 +8,10 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
 from adaptive cimport Adaptive, AdaptiveRules, adaptive_rules_init
-from breaker cimport Breaker, BreakerRules, breaker_rules_init
+from breaker cimport (
+    BREAKER_IS_DEGRADED, BREAKER_IS_FROZEN, Breaker, BreakerRules, breaker_rules_init,
+)
+from c_time cimport NS_PER_S
 from dualloop cimport DualLoop, DualLoopRules, dualloop_rules_init
 from estimator cimport EstimatorRules, estimator_rules_init
 from signals cimport Signals
@@ -83,6 +86,24 @@ cdef inline void feed_rules_init(FeedRules* r) noexcept nogil:
 cdef inline void feed_clear(Feed* f) noexcept nogil:
     """Everything that is the control pass' own; engines go on with the signals."""
     memset(<char*>f + sizeof(Signals), 0, sizeof(Feed) - sizeof(Signals))
+
+
+cdef inline int64_t feed_retry_s(
+    const Feed* f, const BreakerRules* r, int64_t now_ns
+) noexcept nogil:
+    """How long a client should not try again in vain: until its breaker begins to
+    recover, if there is no more loss. 0: it is not held down."""
+    cdef int64_t wait_ns
+    if not f.followed:
+        return 0
+    if f.breaker.state == BREAKER_IS_DEGRADED:
+        wait_ns = r.clean_ns
+    elif f.breaker.state == BREAKER_IS_FROZEN:
+        wait_ns = r.freeze_ns + r.clean_ns
+    else:
+        return 0
+    wait_ns += f.breaker.since_ns - now_ns
+    return max((wait_ns + NS_PER_S - 1) // NS_PER_S, 1)
 
 
 cdef inline FeedTerms feed_terms(const Feed* f) noexcept nogil:

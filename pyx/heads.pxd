@@ -82,6 +82,13 @@ cdef inline void head_length(Writer* w, int64_t n) noexcept nogil:
     writer_string(w, b"\r\n")
 
 
+cdef inline void head_retry_after(Writer* w, int64_t seconds) noexcept nogil:
+    """RFC 9110 section 10.2.3."""
+    writer_string(w, b"Retry-After: ")
+    writer_u64(w, <uint64_t>seconds)
+    writer_string(w, b"\r\n")
+
+
 cdef inline void head_validators(Writer* w, const Facts* f) noexcept nogil:
     head_field(w, b"ETag: ", f.etag)
     head_field(w, b"Last-Modified: ", f.last_modified)

@@ -16,7 +16,8 @@ from filecache cimport File, file_ref
 from heads cimport (
     Facts, boundary_write, head_begin, head_connection, head_content_range,
     head_encoding, head_end, head_field, head_length, head_of_whole,
-    head_unsatisfied_range, head_validators, part_begin, part_end, status_reason,
+    head_retry_after, head_unsatisfied_range, head_validators, part_begin, part_end,
+    status_reason,
 )
 from httpdate cimport HTTPDATE_BYTES
 from image cimport image_body
@@ -46,6 +47,7 @@ cdef struct Plan:
     uint64_t boundary      # random: separates parts
     bint close             # the connection ends with this response
     bint explains          # the head says what limits the client
+    int64_t retry_s        # when to try again, if the path is bad now; 0: no word of it
     Explanation limit
 
 
@@ -110,6 +112,8 @@ cdef inline void plan_close_head(Plan* p, size_t start) noexcept nogil:
     """End the head and make a span of what was written since ``start``."""
     if p.explains:
         limiter_write(&p.text, &p.limit)
+    if p.retry_s:
+        head_retry_after(&p.text, p.retry_s)
     head_connection(&p.text, p.close, p.request.http_1_0)
     head_end(&p.text)
     transfer_add(

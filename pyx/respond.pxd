@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport strlen
 
 from c_assert cimport ENGINE_ASSERT
-from c_atomic cimport atomic_add_i64
+from c_atomic cimport atomic_add_i64, atomic_load_u32
 from c_file cimport RWF_NOWAIT, preadv2
 from c_llhttp cimport HTTP_HEAD
 from c_socket cimport iovec
@@ -15,9 +15,11 @@ from engine cimport (
     ENGINE_DRAINING, Engine, conn_set_deadline, engine_drop_request,
     engine_new_transfer, engine_run_fresh,
 )
+from feed cimport feed_retry_s
 from filecache cimport File, file_ref
 from heads cimport (
-    ALLOWED_METHODS, head_begin, head_connection, head_end, head_length, status_reason,
+    ALLOWED_METHODS, head_begin, head_connection, head_end, head_length,
+    head_retry_after, status_reason,
 )
 from holders cimport holders_transfers
 from image cimport image_dated
@@ -83,12 +85,20 @@ cdef inline void response_start(Engine* e, Conn* c, Transfer* t) noexcept nogil:
         transmit_more(e, c)
 
 
+cdef inline int64_t respond_retry_s(const Engine* e, uint32_t client) noexcept nogil:
+    """See ``feed_retry_s``; mostly no breaker at all is open."""
+    if not atomic_load_u32(&e.clients.alarmed):
+        return 0
+    return feed_retry_s(
+        &e.clients.feeds[client], &e.clients.feed_rules.breaker, e.now_ns)
+
+
 cdef inline bint request_is_plain(
-    const Engine* e, const Request* r, bint close
+    const Engine* e, const Request* r, uint32_t client, bint close
 ) noexcept nogil:
-    """Nothing in it asks for more than the prepared 200."""
+    """Nothing in it, or in its client, asks for more than the prepared 200."""
     return (
-        not close and not r.http_1_0 and not e.clients.explains
+        not close and respond_retry_s(e, client) == 0 and not r.http_1_0 and not e.clients.explains
         and r.fields[FIELD_RANGE].at == NULL
         and r.fields[FIELD_IF_NONE_MATCH].at == NULL
         and r.fields[FIELD_IF_MODIFIED_SINCE].at == NULL
@@ -139,6 +149,7 @@ cdef inline void respond_planned(
     p.explains = e.clients.explains
     if p.explains:
         p.limit = limiter_explain(e.clients, t.client)
+    p.retry_s = respond_retry_s(e, t.client)
     p.boundary = hash_bytes(&e.now_ns, sizeof(e.now_ns), e.files.seed ^ c.slot)
     plan_file(&p)
     ENGINE_ASSERT(not p.text.full)
@@ -157,7 +168,7 @@ cdef inline void respond_file(
     cdef Request* r = c.request
     cdef bint close = response_closes(e, c)
     cdef Transfer* t = response_new(e, c, client, close)
-    if f.image != NULL and request_is_plain(e, r, close):
+    if f.image != NULL and request_is_plain(e, r, client, close):
         respond_image(e, t, f, r.method == HTTP_HEAD)
     else:
         respond_planned(e, c, t, f)
@@ -172,9 +183,7 @@ cdef inline void respond_fields(Writer* w, uint16_t status) noexcept nogil:
         writer_string(w, ALLOWED_METHODS)
         writer_string(w, b"\r\n")
     elif status == 503:
-        writer_string(w, b"Retry-After: ")
-        writer_u64(w, RETRY_AFTER_S)
-        writer_string(w, b"\r\n")
+        head_retry_after(w, RETRY_AFTER_S)
 
 
 cdef inline void respond_location(Writer* w, const Request* r) noexcept nogil:

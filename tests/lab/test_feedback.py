@@ -103,12 +103,16 @@ def test_a_path_that_loses_a_fifth_trips_the_breaker_which_recovers_by_its_sched
         assert row(server)["feedback"]["loss_ratio"] >= 0.15
         lab.change("down", loss=0.0)
         began = time.monotonic()
+        # Who gives up and tries again only adds to the loss: it is told when to.
+        wait_s = int(server.get("/hello.txt")["retry-after"])
+        assert 1 <= wait_s <= 4
         shares = []
         while (seen := row(server))["breaker"] != "closed":
             shares.append(seen["breaker_bps"] / RATE)
             assert time.monotonic() - began < 60
             time.sleep(0.2)
         took = time.monotonic() - began
+    assert "retry-after" not in server.get("/hello.txt").headers
     steps = list(dict.fromkeys(round(share, 2) for share in shares if share >= 0.4))
     assert steps[-2:] == [0.55, 0.75]
     assert 4 + 3 * 10 - 2 <= took <= 4 + 3 * 10 + 8
