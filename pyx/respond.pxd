@@ -85,7 +85,9 @@ cdef inline void response_start(Engine* e, Conn* c, Transfer* t) noexcept nogil:
         transmit_more(e, c)
 
 
-cdef inline int64_t respond_retry_s(const Engine* e, uint32_t client) noexcept nogil:
+cdef inline int64_t respond_retry_s(
+    const Engine* e, uint32_t client
+) noexcept nogil:
     """See ``feed_retry_s``; mostly no breaker at all is open."""
     if not atomic_load_u32(&e.clients.alarmed):
         return 0
@@ -98,7 +100,8 @@ cdef inline bint request_is_plain(
 ) noexcept nogil:
     """Nothing in it, or in its client, asks for more than the prepared 200."""
     return (
-        not close and respond_retry_s(e, client) == 0 and not r.http_1_0 and not e.clients.explains
+        not close and not r.http_1_0 and not e.clients.explains
+        and respond_retry_s(e, client) == 0
         and r.fields[FIELD_RANGE].at == NULL
         and r.fields[FIELD_IF_NONE_MATCH].at == NULL
         and r.fields[FIELD_IF_MODIFIED_SINCE].at == NULL
