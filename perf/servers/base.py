@@ -46,6 +46,8 @@ class Setup:
     """TCP_DEFER_ACCEPT on the listener (tcp(7)); None: as the server does unasked."""
     clients: Sequence[Client] = ()  # by token: only penstock knows such
     total_bps: int | None = None  # limit of all clients together
+    top_clients: int | None = None
+    """Of penstock: how many have series of their own; None: as it does unasked."""
     host: str = "127.0.0.1"  # to listen on
     download_bps: int | None = None
     """Limit of every download, in bytes per second, where each has an address of its

@@ -47,7 +47,10 @@ class Penstock:
         if setup.total_bps is not None:
             argv += ["--total-rate", str(setup.total_bps)]
         path = folder / CONFIG_NAME
-        path.write_text(config(setup.clients, defer_accept=bool(setup.defer_accept)))
+        text = config(setup.clients, defer_accept=bool(setup.defer_accept))
+        if setup.top_clients is not None:
+            text += f"[telemetry]\ntop_clients = {setup.top_clients}\n"
+        path.write_text(text)
         return Launch(
             [*argv, "--config", str(path)], _environment(), admin_port, folder=folder
         )
