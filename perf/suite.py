@@ -49,6 +49,7 @@ QUICK: Mapping[str, Mapping[str, str]] = {
     "share": {"seconds": "3"},
     "reload": {"rounds": "1"},
     "scrape": {"rounds": "1", "seconds": "5"},
+    "control": {"rtts": "20", "loss": "1", "seconds": "5"},
     "idle": {"connections": "1000"},
     "latency": {"rounds": "3", "seconds": "1"},
     "bucket": {"rounds": "3", "clients": "1,100000"},

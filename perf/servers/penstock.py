@@ -52,7 +52,7 @@ class Penstock:
             text += f"[telemetry]\ntop_clients = {setup.top_clients}\n"
         path.write_text(text)
         return Launch(
-            [*argv, "--config", str(path)], _environment(), admin_port, folder=folder
+            [*argv, "--config", str(path)], environment(), admin_port, folder=folder
         )
 
 
@@ -86,7 +86,8 @@ def _installed() -> bool:
     return find_spec("penstock") is not None and find_spec("penstock.cli") is not None
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """With which a Python child finds the build in this working copy."""
     if not _built_here():
         return {}
     before = os.environ.get("PYTHONPATH")
