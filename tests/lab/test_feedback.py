@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,17 @@ MB = 1_000_000
 US = "198.19.0.1"
 RATE = 12_500_000  # 100 Mb/s
 CONNECTIONS = 4
+ENDLESS_BYTES = 4 << 30  # no download of it ends within a test
+
+
+@pytest.fixture(autouse=True)
+def endless(root: Path) -> Iterator[None]:
+    """A file of one hole, which takes no room."""
+    path = root / "endless"
+    with path.open("wb") as file:
+        file.truncate(ENDLESS_BYTES)
+    yield
+    path.unlink()
 
 
 class Readers:
@@ -31,7 +44,6 @@ class Readers:
 
     def __init__(self, server: Server, lab: Lab, n: int = CONNECTIONS) -> None:
         self.total = 0
-        self._over = threading.Event()
         self._clients = [
             Client(server.port, timeout=60, place=place(lab)) for _ in range(n)
         ]
@@ -45,23 +57,21 @@ class Readers:
             thread.start()
 
     def close(self) -> None:
-        self._over.set()
         for client in self._clients:
-            client.reset()
+            client.sock.shutdown(socket.SHUT_RDWR)  # wakes who reads
         for thread in self._threads:
             thread.join(10)
+        for client in self._clients:
+            client.reset()
 
     def _read(self, client: Client) -> None:
-        while not self._over.is_set():
-            try:
-                client.send(request("/big"))
-                while data := client.sock.recv(1 << 16):
-                    self.total += len(data)
-            except OSError:
-                return
+        with contextlib.suppress(OSError):  # it was shut down
+            client.send(request("/endless"))
+            while data := client.sock.recv(1 << 16):
+                self.total += len(data)
 
 
-@contextmanager
+@contextlib.contextmanager
 def reading(server: Server, lab: Lab, n: int = CONNECTIONS) -> Iterator[Readers]:
     readers = Readers(server, lab, n)
     readers.start()
