@@ -9,10 +9,11 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 
 from penstock.admin_guard import NOTIFICATION_BYTES_MAX
 from penstock.control import Control
-from penstock.telemetry import make_registry, render
+from penstock.telemetry import make_registry
 from tests.control.api import api
 from tests.control.fakes import FakeClients, MakeControl
 from tests.control.notifications import FIRED_AT, notification, said
@@ -228,7 +229,7 @@ async def test_policies_and_notifications_are_counted_for_prometheus(
     control = make_control(TEXT + quiet)
     await send(control, notification(said()))
     await send(control, {})
-    text = render(make_registry(control, []), "")[0].decode()
+    text = generate_latest(make_registry(control, [])).decode()
     for line in (
         'penstock_policy_active{policy="calm"} 1.0',
         'penstock_policy_active{policy="quiet"} 0.0',

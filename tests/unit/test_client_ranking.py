@@ -25,13 +25,12 @@ from penstock.allowances import Allowance
 from penstock.clientids import OTHER_CLIENTS
 from penstock.metrics_clients import (
     CLIENT_FAMILIES,
+    JITTER,
+    JITTER_HELP,
     LIMITED_BY,
     LIMITED_BY_HELP,
-    TOTAL_LIMIT,
-    TOTAL_LIMIT_HELP,
-    TOTAL_MEAN,
-    TOTAL_MEAN_HELP,
-    bps,
+    WORST_JITTER,
+    WORST_JITTER_HELP,
     render_clients,
 )
 from tests.control.fakeranking import METRICS, number, ranked, summed
@@ -82,10 +81,9 @@ def table_of(known: Sequence[Known]) -> ClientTable:
 class ByLibrary(Collector):
     """The metrics of clients, made as prometheus-client would have them."""
 
-    def __init__(self, rows: Sequence[ClientRow], most: int, total_bps: int) -> None:
+    def __init__(self, rows: Sequence[ClientRow], most: int) -> None:
         in_order = ranked(rows)
         self._best, self._rest = in_order[:most], in_order[most:]
-        self._total_bps = total_bps
 
     def collect(self) -> Iterator[Metric]:
         others = summed(self._rest)
@@ -104,10 +102,15 @@ class ByLibrary(Collector):
         for cause, count in others.limited_by.items():
             family.add_metric([OTHER_CLIENTS, cause], count)
         yield family
-        limit = bps(self._total_bps)
-        yield GaugeMetricFamily(TOTAL_LIMIT, TOTAL_LIMIT_HELP, value=limit)
-        mean = others.numbers["mean_bps"] + sum(row.mean_bps for row in self._best)
-        yield GaugeMetricFamily(TOTAL_MEAN, TOTAL_MEAN_HELP, value=mean)
+        family = GaugeMetricFamily(JITTER, JITTER_HELP, labels=["client_id"])
+        for row in self._best:
+            if row.jitter_ratio is not None:
+                family.add_metric([row.client_id], row.jitter_ratio)
+        if others.jitter is not None:
+            family.add_metric([OTHER_CLIENTS], others.jitter)
+        yield family
+        # Of nothing that was just made, ten seconds are known.
+        yield GaugeMetricFamily(WORST_JITTER, WORST_JITTER_HELP, labels=[])
 
 
 def numbers(rows: Sequence[ClientRow]) -> list[tuple[object, ...]]:
@@ -119,9 +122,9 @@ def numbers(rows: Sequence[ClientRow]) -> list[tuple[object, ...]]:
     ]
 
 
-def rendered(table: ClientTable, total_bps: int, *, open_metrics: bool) -> str:
+def rendered(table: ClientTable, *, open_metrics: bool) -> str:
     ranking = table.ranking(TOP)
-    pieces = render_clients(ranking, total_bps, open_metrics=open_metrics)
+    pieces = render_clients(ranking, open_metrics=open_metrics)
     return b"".join(pieces).decode() + ("# EOF\n" if open_metrics else "")
 
 
@@ -137,19 +140,18 @@ def test_a_row_has_as_many_fields_as_its_type() -> None:
     assert (row.weight, row.limited_by, row.source) == (100, "none", "api")
 
 
-@pytest.mark.parametrize("total_bps", [0, 12_345_678])
 @pytest.mark.parametrize("open_metrics", [False, True])
 @given(known=clients)
 def test_metrics_of_clients_are_written_as_the_library_writes_them(
-    open_metrics: bool, total_bps: int, known: list[Known]
+    open_metrics: bool, known: list[Known]
 ) -> None:
     table = table_of(known)
     rows, text = table.snapshot(), ""
     while not text or numbers(rows) != numbers(table.snapshot()):  # a second passed
         rows = table.snapshot()
-        text = rendered(table, total_bps, open_metrics=open_metrics)
+        text = rendered(table, open_metrics=open_metrics)
     registry = CollectorRegistry()
-    registry.register(ByLibrary(rows, TOP, total_bps))
+    registry.register(ByLibrary(rows, TOP))
     if open_metrics:
         expected = generate_openmetrics(registry).decode()
         list(parse_openmetrics(text))  # type: ignore[no-untyped-call]
