@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
-from statistics import quantiles as cut_points
+from statistics import median, quantiles as cut_points
 
 
 @dataclass(frozen=True, slots=True)

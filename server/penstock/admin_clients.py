@@ -4,8 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import FastAPI, Header, HTTPException, Query, Response
-from fastapi import Path as InPath
+from fastapi import FastAPI, Header, HTTPException, Path as InPath, Query, Response
 
 from penstock.admin_changes import (
     BODY_REFUSALS,

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import FastAPI, HTTPException, Response
-from fastapi import Path as InPath
+from fastapi import FastAPI, HTTPException, Path as InPath, Response
 
 from penstock.admin_changes import (
     BODY_REFUSALS,

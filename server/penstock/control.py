@@ -9,8 +9,7 @@ import logging
 from enum import StrEnum
 from typing import Any
 
-from penstock.allowances import Allowance, ClientEntry, GroupEntry
-from penstock.allowances import Source as SaidBy
+from penstock.allowances import Allowance, ClientEntry, GroupEntry, Source as SaidBy
 from penstock.caps import CapBook, Target
 from penstock.clientids import canonical_client_id
 from penstock.errors import PenstockError, Problem

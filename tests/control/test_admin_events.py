@@ -13,7 +13,7 @@ from penstock.admin_events import HEARTBEAT_S, STREAMS_MAX, frame
 from penstock.events import EVENTS_KEPT
 from penstock.live_clients import LIVE_ROWS_MAX, LiveClients
 from tests.control.api import api
-from tests.control.fakerows import FakeRow
+from tests.control.fakerows import FakeRow, FakeServerRow
 from tests.control.fakes import FakeClients, FakeEngine, MakeControl
 from tests.control.streams import opened, watching
 
@@ -229,7 +229,7 @@ async def test_rates_are_of_the_time_between_two_looks(
             "b": FakeRow("b", bytes_total=3 * MB),
             "new": FakeRow("new", bytes_total=MB),
         }
-        watched.engine.numbers["bytes_sent_total"] = 6 * MB
+        clients.server_row = FakeServerRow(bytes_total=6 * MB)
         watched.now_s += 2
         data = await watched.live.data()
         sent = {c["client_id"]: c["sent_bps"] for c in data["clients"]}

@@ -1,8 +1,7 @@
 """Caps: the lowest holds, and the table is told of what differs, no more, no less."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock.caps import TOLD_MAX, Cap, CapBook, Target, lowest
 from penstock.events import EventLog

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import trio
 import trio.testing
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock.errors import PenstockError
 from penstock.events import Event, EventLog
@@ -95,6 +94,7 @@ def test_every_change_of_a_limit_is_told_with_what_holds(
         "ceil_bps": None,
         "min_bps": 0,
         "weight": 7,
+        "mode": "off",
         "group": "g",
         "source": "api",
         "version": control.version - 2,

@@ -4,8 +4,7 @@ from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock.networks import parse_network, wide
 from tests.control.test_settings import load, problems

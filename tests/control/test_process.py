@@ -2,8 +2,7 @@
 
 import pytest
 
-from penstock import _engine as engine
-from penstock import process
+from penstock import _engine as engine, process
 from penstock.errors import PenstockError
 from penstock.limits import Limits
 from penstock.process import fit_descriptors

@@ -1,8 +1,7 @@
 """Rates, sizes and durations: exact, bounded, and explained when wrong."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock.durations import format_duration, parse_duration
 from penstock.rates import MAX_RATE_BPS, format_rate, parse_rate, parse_size

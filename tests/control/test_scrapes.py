@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock.durations import SECOND_NS
 from penstock.errors import PenstockError

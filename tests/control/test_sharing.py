@@ -5,12 +5,14 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from penstock.events import EventLog
 from penstock.sharing import (
     PASS_PERIOD_MOST_S,
     PASS_PERIOD_S,
     Sharing,
     pass_period_s,
 )
+from penstock.steered import Steered
 from tests.control.fakes import FakeClients
 
 
@@ -29,7 +31,7 @@ async def test_passes_follow_each_other_until_the_task_is_cancelled(
     autojump_clock: MockClock,
 ) -> None:
     clients = FakeClients()
-    sharing = Sharing(clients)
+    sharing = Sharing(clients, Steered(EventLog()))
     with trio.move_on_after(10 * PASS_PERIOD_S + PASS_PERIOD_S / 2):
         await sharing.run()
     assert clients.passes == sharing.passes == 10
@@ -40,7 +42,7 @@ async def test_a_pass_that_was_missed_is_not_made_up_for(
 ) -> None:
     clients = FakeClients()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Sharing(clients).run)
+        nursery.start_soon(Sharing(clients, Steered(EventLog())).run)
         await trio.testing.wait_all_tasks_blocked()
         mock_clock.jump(3600)
         await trio.testing.wait_all_tasks_blocked()

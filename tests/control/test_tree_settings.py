@@ -43,7 +43,7 @@ def test_the_default_class_is_read(tmp_path: Path) -> None:
         group = ""
         """,
     )
-    assert settings.tree().default == Spec(10, 20, None, 30, 40, 50, "g")
+    assert settings.tree().default == Spec(10, 20, None, 30, 40, 50, "g", "off")
     assert settings.tree().clients == {"a": Spec(group=NO_GROUP)}
 
 

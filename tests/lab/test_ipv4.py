@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from perf.lab.ipv4 import is_ipv4, marked
 from tests.lab.packets import CE, ECT_0, ECT_1, NOT_ECT, checksum, ipv4

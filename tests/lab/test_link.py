@@ -6,8 +6,7 @@ import math
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from perf.lab.link import Link, Shape, Statistics
 from tests.lab.packets import CE, ECT_0, NOT_ECT, ipv4

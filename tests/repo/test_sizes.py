@@ -30,7 +30,7 @@ def tracked(root: Path) -> list[Path]:
     if done.returncode:
         pytest.skip("this is no git work tree")
     paths = [root / name for name in done.stdout.split("\0") if name]
-    return [path for path in paths if path.is_file()]
+    return [path for path in paths if path.is_file() and path.suffix != ".png"]
 
 
 def is_code(path: Path) -> bool:

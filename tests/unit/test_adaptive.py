@@ -4,8 +4,7 @@ ten seconds; and nobody who does not ask for more gets more."""
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock import _testing
 

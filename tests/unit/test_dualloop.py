@@ -4,8 +4,7 @@ whoever meets neither."""
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from penstock import _testing
 from tests.unit.simulated_path import MS, MSS, Path, S

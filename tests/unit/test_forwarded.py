@@ -4,8 +4,7 @@ import ipaddress
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock import _testing
 from tests.unit.test_cidr import network, table, wide

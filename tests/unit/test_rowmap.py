@@ -4,8 +4,7 @@ import errno
 import random
 import threading
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from penstock import _testing
 

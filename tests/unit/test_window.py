@@ -7,8 +7,7 @@ import statistics
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from penstock import _testing
 

@@ -1,0 +1,67 @@
+"""Metrics of the clients: who is named, how even, and in small pieces."""
+
+import pytest
+import trio
+from prometheus_client import CollectorRegistry
+
+from penstock.metrics_clients import CLIENT_FAMILIES, ROWS_AT_ONCE
+from penstock.telemetry import collect
+from tests.control.fakerows import FakeRow
+from tests.control.fakes import FakeClients, MakeControl
+from tests.control.test_metrics import of, scrape
+
+
+def test_among_idle_clients_those_with_a_limit_of_their_own_are_named(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 1")
+    for i in range(10):
+        clients.rows[f"c{i}"] = FakeRow(f"c{i}", target_bps=1)
+    control.set_limit("b", 7)
+    assert of(scrape(control), "download_bandwidth_bytes_per_second")["b"] == 7
+
+
+def test_jitter_is_shown_of_clients_that_have_some(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 2")
+    for i, jitter in enumerate([0.3, None, 0.1, 0.2, None]):
+        name = f"c{i}"
+        clients.rows[name] = FakeRow(name, bytes_total=9 - i, jitter_ratio=jitter)
+    series = scrape(control)
+    assert of(series, "penstock_client_jitter_ratio") == {"c0": 0.3, "other": 0.2}
+    assert of(series, "penstock_jitter_ratio") == {}
+
+
+def test_the_worst_jitter_is_that_of_a_client_that_penstock_holds_back(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    """Who asks for little, or reads slowly, is uneven for a reason of its own."""
+    control = make_control("[telemetry]\ntop_clients = 1")
+    for i, (jitter, cause) in enumerate(
+        [(0.9, "none"), (0.8, "peer"), (0.2, "group"), (0.3, "client"), (None, "disk")]
+    ):
+        name = f"c{i}"
+        clients.rows[name] = FakeRow(name, jitter_ratio=jitter, limited_by=cause)
+    assert of(scrape(control), "penstock_jitter_ratio") == {"": 0.3}
+
+
+async def test_while_clients_are_written_others_have_their_turn(
+    make_control: MakeControl, clients: FakeClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 10000")
+    clients.rows = {f"c{i}": FakeRow(f"c{i}") for i in range(5 * ROWS_AT_ONCE)}
+    monkeypatch.setattr("penstock.telemetry.SLICE_S", 0)
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        await collect(control, CollectorRegistry(), open_metrics=False)
+        nursery.cancel_scope.cancel()
+    assert turns > 5 * len(CLIENT_FAMILIES)
