@@ -53,6 +53,7 @@ QUICK: Mapping[str, Mapping[str, str]] = {
     "idle": {"connections": "1000"},
     "latency": {"rounds": "3", "seconds": "1"},
     "bucket": {"rounds": "3", "clients": "1,100000"},
+    "sensing": {"connections": "1000"},
     "write": {"rounds": "20"},
     "pinning": {"connections": "1000"},
 }
