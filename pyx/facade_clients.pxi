@@ -36,7 +36,7 @@ cdef class ClientTable(FeedbackTable):
         ceil = allowed.ceil_bps if allowed.ceil_bps >= rate_bps else 0
         self.put(
             row, Allowance(rate_bps, ceil, min(allowed.min_bps, rate_bps),
-                           allowed.weight),
+                           allowed.weight, mode=allowed.mode),
             self.table.rows[<uint32_t>row].parent, SOURCE_API)
         return self.changed(row)
 

@@ -129,9 +129,10 @@ cdef inline void sensing_end(
     Engine* e, const Conn* c, const Transfer* t
 ) noexcept nogil:
     """The transfer ends: count what came since it was asked last."""
-    cdef Sense* s = &e.senses[c.slot]
+    cdef Sense* s
     if not e.clients.senses:
         return
+    s = &e.senses[c.slot]
     if (t.moved_bytes >= SENSING_LAST_BYTES
             and clients_at(e.clients, t.client).allowed.mode):
         sensing_one(e, s, c, t)
