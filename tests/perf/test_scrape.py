@@ -21,11 +21,13 @@ class Metrics(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     code = 200
     asked: list[tuple[str, str]]
+    peers: set[int]  # ports
     once: threading.Event
     enough: threading.Event
 
     def do_GET(self) -> None:
         self.asked.append((self.path, self.headers["Host"]))
+        self.peers.add(self.client_address[1])
         self.once.set()
         if len(self.asked) >= 3:
             self.enough.set()
@@ -41,7 +43,12 @@ class Metrics(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def admin() -> Iterator[tuple[int, type[Metrics]]]:
-    own = {"asked": [], "once": threading.Event(), "enough": threading.Event()}
+    own = {
+        "asked": [],
+        "peers": set(),
+        "once": threading.Event(),
+        "enough": threading.Event(),
+    }
     handler = type("Handler", (Metrics,), own)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -49,6 +56,16 @@ def admin() -> Iterator[tuple[int, type[Metrics]]]:
         yield server.server_port, handler
         server.shutdown()
         thread.join()
+
+
+def test_a_connection_is_left_before_the_server_ends_it(
+    admin: tuple[int, type[Metrics]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, handler = admin
+    monkeypatch.setattr("perf.load.scraper.SCRAPES_PER_CONNECTION", 2)
+    with scraping(port, 1000, CPU):
+        assert handler.enough.wait(10)
+    assert len(handler.peers) >= 2
 
 
 def test_scrapes_go_on_until_the_block_ends_and_are_timed(
