@@ -25,7 +25,7 @@ LIVE_ROWS_MAX = 50
 # Who asks again so soon sees the same: a rate over less would mean little.
 _FRESH_S = 0.5
 _SHOWN = """client_id rate_bps effective_bps mean_bps limited_by transfers parked
-    group""".split()
+    group breaker""".split()
 
 
 class Sending(NamedTuple):

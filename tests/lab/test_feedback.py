@@ -142,7 +142,7 @@ def test_loss_cuts_and_the_numbers_that_made_it_so_are_shown(
     with urllib.request.urlopen(f"{server.admin}/metrics") as response:
         text = response.read().decode()
     found = re.search(
-        r'^penstock_feedback_changes_total\{kind="controller",change="loss"\} (\S+)',
+        r'^penstock_feedback_changes_total\{change="loss",kind="controller"\} (\S+)',
         text,
         re.MULTILINE,
     )

@@ -74,9 +74,9 @@ def test_the_rtt_has_lines_of_its_own_where_it_is_known() -> None:
 def test_cuts_for_loss_and_for_marks_are_added_up() -> None:
     text = (
         "# TYPE penstock_feedback_changes_total counter\n"
-        'penstock_feedback_changes_total{kind="controller",change="loss"} 3.0\n'
-        'penstock_feedback_changes_total{kind="controller",change="ce"} 2.0\n'
-        'penstock_feedback_changes_total{kind="breaker",change="degraded"} 7.0\n'
+        'penstock_feedback_changes_total{change="loss",kind="controller"} 3.0\n'
+        'penstock_feedback_changes_total{change="ce",kind="controller"} 2.0\n'
+        'penstock_feedback_changes_total{change="degraded",kind="breaker"} 7.0\n'
     )
     assert looks.cuts(text) == 5
     assert looks.cuts("") == 0
