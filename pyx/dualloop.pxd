@@ -1,7 +1,8 @@
 """Dualloop: the controller of one client, from what TCP says of loss, ECN and RTT.
 
 It is a window, the bytes that a client may have under way on all its connections, and
-divided by the smoothed RTT a rate: one more term of the minimum. Two loops turn it:
+divided by the smoothed RTT a rate: one more term of the minimum. It is the sum of a
+window for each connection, of which two loops turn the sum:
 
 * The inner one cuts. Loss, that is segments retransmitted within a round: to a half. CE
   marks in three rounds on end: to 0.3. At least an RTT lies between two cuts, and a
@@ -9,6 +10,13 @@ divided by the smoothed RTT a rate: one more term of the minimum. Two loops turn
 * The outer one grows, by a segment an RTT up to ``ssthresh``, beyond by a quantum. Only
   in a round that was clean, and that the window really held (RFC 7661): a client that
   does not use its window does not earn a larger one.
+
+Each connection grows by its own segment. One lost segment is the loss of one connection
+and halves the window of that one, so of four connections' sum an eighth goes; as many
+lost as there are connections halve it all. A queue that overflows drops from all of
+them, chance from one at a time: the sum gives way as its connections do by themselves,
+and a client with many of them is not held to what a single one would get on a path that
+loses by chance (which an RTT and the loss alone decide, not what the path carries).
 
 It begins with no limit at all, as nothing is known, and so a client that never met loss
 or CE is never slowed down. The first congestion finds out what the path carried: the
@@ -20,7 +28,7 @@ times the least RTT, so that a client's own limit does not drag it down), or 0.8
 window that met congestion last, if that is less: an estimate from before the path
 shrank must not make the way back a creep. Only a cut lowers it.
 
-Whatever the RTT, a round adds at most an eighth of the window (or a segment): several
+Whatever the RTT, a round adds at most an eighth of the window (or a segment each): several
 RTTs can pass between two looks, so many blind steps would be a leap, and a quantum can
 be more than all that a short path holds.
 """
@@ -51,7 +59,7 @@ cdef struct DualLoopRules:
     uint32_t ce_rounds
     double ssthresh_share   # of the bandwidth-delay product
     double growth_most      # of the window, in one round
-    uint32_t floor_segments # the least window
+    uint32_t floor_segments # of the least window, for each connection
     int64_t forget_ns       # without a round for so long: no limit again
 
 cdef struct DualLoopSample:
@@ -60,6 +68,7 @@ cdef struct DualLoopSample:
     int64_t srtt_ns         # 0: unknown
     int64_t min_rtt_ns
     int64_t mss_bytes
+    int64_t connections     # at least 1
     int64_t quantum_bytes   # of the client's bucket
     int64_t estimate_bps    # windowed maxima, summed; 0: unknown
     int64_t current_bps     # sent in this round: what transfers without estimate show
@@ -100,7 +109,7 @@ cdef inline int64_t dualloop_bytes(int64_t bps, int64_t ns) noexcept nogil:
 cdef inline int64_t dualloop_floor(
     const DualLoopRules* r, const DualLoopSample* s
 ) noexcept nogil:
-    return r.floor_segments * s.mss_bytes
+    return r.floor_segments * s.mss_bytes * s.connections
 
 
 cdef inline int64_t dualloop_shown_bps(const DualLoopSample* s) noexcept nogil:
@@ -126,6 +135,19 @@ cdef inline int64_t dualloop_used(
     return d.window_bytes
 
 
+cdef inline int64_t dualloop_losers(const DualLoopSample* s) noexcept nogil:
+    """How many connections lost something, at most."""
+    return min(s.retrans_delta, s.connections)
+
+
+cdef inline double dualloop_kept(
+    const DualLoopRules* r, const DualLoopSample* s
+) noexcept nogil:
+    """Of the window, after loss: halved are the parts of the connections that lost."""
+    cdef double lost = <double>dualloop_losers(s) / <double>s.connections
+    return 1 - (1 - r.loss_keeps) * lost
+
+
 cdef inline bint dualloop_cut(
     DualLoop* d, const DualLoopRules* r, const DualLoopSample* s, double keeps,
     int64_t now_ns
@@ -142,19 +164,41 @@ cdef inline bint dualloop_cut(
     return True
 
 
+cdef inline int64_t dualloop_step(
+    const DualLoop* d, const DualLoopRules* r, const DualLoopSample* s, int64_t each
+) noexcept nogil:
+    """What ``each`` RTT adds, over the round."""
+    cdef int64_t most = max(
+        <int64_t>(r.growth_most * <double>d.window_bytes), s.mss_bytes * s.connections)
+    return <int64_t>min(
+        <double>each * <double>s.elapsed_ns / <double>s.srtt_ns, <double>most)
+
+
 cdef inline DualLoopChange dualloop_grow(
     DualLoop* d, const DualLoopRules* r, const DualLoopSample* s
 ) noexcept nogil:
-    cdef int64_t each, most, n
+    cdef int64_t each = s.mss_bytes * s.connections
     if d.window_bytes == 0 or not s.limited:
         return DUALLOOP_NONE
     d.ssthresh_bytes = max(d.ssthresh_bytes, dualloop_aim(d, r, s))
-    each = s.mss_bytes if d.window_bytes < d.ssthresh_bytes else s.quantum_bytes
-    most = max(<int64_t>(r.growth_most * <double>d.window_bytes), s.mss_bytes)
-    n = <int64_t>min(
-        <double>each * <double>s.elapsed_ns / <double>s.srtt_ns, <double>most)
-    d.window_bytes = min(d.window_bytes + n, DUALLOOP_WINDOW_MOST_BYTES)
+    if d.window_bytes >= d.ssthresh_bytes:
+        each = max(each, s.quantum_bytes)
+    d.window_bytes = min(
+        d.window_bytes + dualloop_step(d, r, s, each), DUALLOOP_WINDOW_MOST_BYTES)
     return DUALLOOP_GREW
+
+
+cdef inline DualLoopChange dualloop_lose(
+    DualLoop* d, const DualLoopRules* r, const DualLoopSample* s, int64_t now_ns
+) noexcept nogil:
+    """Who lost is halved; the others grow, but their sum not above what lost."""
+    cdef int64_t others = s.connections - dualloop_losers(s)
+    if not dualloop_cut(d, r, s, dualloop_kept(r, s), now_ns):
+        return DUALLOOP_NONE
+    if s.limited and d.window_bytes < d.met_bytes:
+        d.window_bytes = min(
+            d.window_bytes + dualloop_step(d, r, s, others * s.mss_bytes), d.met_bytes)
+    return DUALLOOP_LOSS
 
 
 cdef inline DualLoopChange dualloop_round(
@@ -170,9 +214,7 @@ cdef inline DualLoopChange dualloop_round(
     d.srtt_ns = s.srtt_ns
     d.ce_rounds = d.ce_rounds + 1 if s.ce_delta > 0 else 0
     if s.retrans_delta > 0:
-        if dualloop_cut(d, r, s, r.loss_keeps, now_ns):
-            return DUALLOOP_LOSS
-        return DUALLOOP_NONE
+        return dualloop_lose(d, r, s, now_ns)
     if d.ce_rounds >= r.ce_rounds and dualloop_cut(d, r, s, r.ce_keeps, now_ns):
         return DUALLOOP_CE
     if s.ce_delta > 0:

@@ -26,6 +26,7 @@ from feed cimport Feed
 from feedlog cimport (
     FEED_BREAKER, FEED_CONTROLLER, FEED_TARGET, FeedEntry, FeedLog, feedlog_new,
 )
+from holders cimport holders_transfers
 from limiter cimport limiter_of_tokens
 from signals cimport signals_take_min_rtt
 from window cimport window_mean_bps, window_second_bytes
@@ -150,6 +151,7 @@ cdef inline DualLoopSample steering_round(
     s.srtt_ns = atomic_load_i64(&f.signals.srtt_ns)
     s.min_rtt_ns = f.min_rtt_ns if f.min_rtt_ns else s.srtt_ns
     s.mss_bytes = f.signals.mss_bytes
+    s.connections = max(holders_transfers(&c.holders), 1)
     s.quantum_bytes = bucket_quantum(atomic_load_i64(&c.bucket.rate_bps))
     s.estimate_bps = atomic_load_i64(&f.signals.estimate_bps)
     s.current_bps = <int64_t>(

@@ -22,6 +22,7 @@ CLEAN = {
     "srtt_ns": RTT,
     "min_rtt_ns": RTT,
     "mss_bytes": MSS,
+    "connections": 1,
     "quantum_bytes": QUANTUM,
     "estimate_bps": ESTIMATE,
     "current_bps": 0,
@@ -117,6 +118,47 @@ def test_losses_of_one_round_trip_cut_once() -> None:
     again = Client()
     changes = [again.loss() for _ in range(20)]
     assert changes == ["loss", ""] * 10, "a cut shows a round trip later"
+
+
+@pytest.mark.parametrize(
+    ("connections", "retrans", "kept"),
+    [(1, 1, 1 / 2), (4, 1, 7 / 8), (4, 3, 5 / 8), (4, 4, 1 / 2), (4, 99, 1 / 2)],
+)
+def test_a_loss_halves_the_part_of_one_connection(
+    connections: int, retrans: int, kept: float
+) -> None:
+    client = Client()
+    lossy = {"connections": connections, "retrans_delta": retrans}
+    assert client.round(**lossy, limited=False) == "loss"
+    assert client.window == int(kept * USED)
+
+
+def test_those_that_lost_nothing_grow_but_their_sum_not_above_what_lost() -> None:
+    client = Client()
+    client.round(connections=4, retrans_delta=1)
+    assert client.window == USED * 7 // 8 + 3 * MSS
+    client.round(connections=4, limited=False)
+    client.round(connections=4, limited=False, retrans_delta=4)
+    window = client.window
+    client.round(connections=400, limited=False)
+    client.round(connections=400, retrans_delta=1)
+    assert client.window == max(window, 400 * FLOOR)
+
+
+def test_marks_are_of_all_connections() -> None:
+    """A path that marks does not choose among them, and classic ECN repeats itself."""
+    client = Client()
+    client.rounds(3, ce_delta=1, connections=4)
+    assert client.window == USED * 3 // 10
+
+
+def test_each_connection_grows_by_a_segment_and_has_a_floor_of_two() -> None:
+    client = cut()
+    window = client.window
+    client.round(connections=4)
+    assert client.window == window + 4 * MSS
+    client.rounds(60, connections=4, retrans_delta=4)
+    assert client.window == 4 * FLOOR
 
 
 def test_in_a_round_with_loss_or_a_mark_nothing_grows() -> None:
@@ -279,6 +321,7 @@ rounds = st.lists(
             "elapsed_ns": st.integers(0, 10 * S),
             "srtt_ns": st.sampled_from([0, 1, MS, RTT, 10 * S]),
             "mss_bytes": st.sampled_from([1, MSS, 65_536]),
+            "connections": st.sampled_from([1, 4, 10_000]),
             "quantum_bytes": st.sampled_from([512, QUANTUM, 1 << 20]),
             "estimate_bps": st.integers(0, 10**12),
             "current_bps": st.integers(0, 10**12),
@@ -299,13 +342,13 @@ def test_windows_are_bounded_and_move_as_the_answer_says(
     for sample in rounds:
         before = client.window
         change = client.round(**sample)
-        floor = 2 * sample["mss_bytes"]
+        floor = 2 * sample["mss_bytes"] * sample["connections"]
         assert 0 <= client.window <= MOST
         if change in ("loss", "ce"):
             assert client.window >= floor
             assert before == 0 or client.window <= max(before, floor)
         elif change == "grew":
-            most = max(before // 8, sample["mss_bytes"])
+            most = max(before // 8, sample["mss_bytes"] * sample["connections"])
             assert before <= client.window <= before + most
         else:
             assert client.window in (before, 0)
