@@ -118,6 +118,7 @@ async def test_what_the_api_said_of_a_client_can_be_taken_back(
             "weight": 50,
             "burst_bytes": None,
             "peak_bps": None,
+            "mode": "off",
             "group": "build",
             "source": "file",
             "config_version": control.version,

@@ -20,7 +20,10 @@ from penstock.telemetry import choose_format, collect, make_registry
 from tests.control.fakerows import FakeGroupRow, FakeRow, FakeServerRow, FakeTransfer
 from tests.control.fakes import FakeClients, FakeEngine, MakeControl, engine_numbers
 
-FACADE = Path(penstock.__file__).with_name("_engine.pyi")
+FACADE = [
+    Path(penstock.__file__).with_name(name)
+    for name in ("_engine.pyi", "_engine_rows.pyi")
+]
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -50,8 +53,8 @@ def of(series: Series, name: str) -> dict[str, float]:
 
 
 def facade_fields(name: str) -> set[str]:
-    tree = ast.parse(FACADE.read_text())
-    classes = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}
+    nodes = [n for file in FACADE for n in ast.parse(file.read_text()).body]
+    classes = {n.name: n for n in nodes if isinstance(n, ast.ClassDef)}
     return {
         n.target.id
         for n in classes[name].body

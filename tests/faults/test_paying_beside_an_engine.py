@@ -13,8 +13,10 @@ import pytest
 import trio
 
 from penstock._engine import ClientTable, Engine
+from penstock.events import EventLog
 from penstock.limiter import Limiter
 from penstock.sharing import Sharing
+from penstock.steered import Steered
 from tests.http.test_shaping import near
 from tests.serving import request
 
@@ -85,7 +87,7 @@ async def test_one_limit_holds_for_both_and_neither_is_starved(
 
     with serving(root, table) as port:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Sharing(table).run)
+            nursery.start_soon(Sharing(table, Steered(EventLog())).run)
             for _ in range(CONNECTIONS):
                 nursery.start_soon(download, port)
             nursery.start_soon(count)

@@ -29,28 +29,32 @@ def asked_for(expression: str) -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def root() -> Path:
+def repository() -> Path:
     return ROOT
 
 
 @pytest.fixture(scope="session")
-def promtool(root: Path) -> Promtool:
+def promtool(repository: Path) -> Promtool:
     program = shutil.which("promtool")
     if program is None:
         pytest.skip("promtool (of Prometheus) is not installed")
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [program, *words], cwd=root, capture_output=True, text=True, timeout=100
+            [program, *words],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            timeout=100,
         )
 
     return run
 
 
 @pytest.fixture(scope="session")
-def rules(root: Path) -> list[dict[str, Any]]:
+def rules(repository: Path) -> list[dict[str, Any]]:
     """Every rule of deploy/prometheus/rules."""
-    files = sorted((root / "deploy" / "prometheus" / "rules").glob("*.yml"))
+    files = sorted((repository / "deploy" / "prometheus" / "rules").glob("*.yml"))
     groups = [g for file in files for g in yaml.safe_load(file.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 

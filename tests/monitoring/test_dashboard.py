@@ -17,8 +17,8 @@ _VARIABLES = {"$__rate_interval": "1m", "$__range": "1h", "$client": ".*"}
 
 
 @pytest.fixture(scope="module")
-def dashboard(root: Path) -> dict[str, Any]:
-    file = root / "deploy" / "grafana" / "dashboards" / "penstock.json"
+def dashboard(repository: Path) -> dict[str, Any]:
+    file = repository / "deploy" / "grafana" / "dashboards" / "penstock.json"
     loaded: dict[str, Any] = json.loads(file.read_text())
     return loaded
 
@@ -83,9 +83,9 @@ def test_the_promised_series_are_exposed_and_shown(
 
 
 def test_panels_use_the_provisioned_data_source_and_do_not_overlap(
-    root: Path, dashboard: dict[str, Any]
+    repository: Path, dashboard: dict[str, Any]
 ) -> None:
-    folder = root / "deploy" / "grafana" / "provisioning" / "datasources"
+    folder = repository / "deploy" / "grafana" / "provisioning" / "datasources"
     source = yaml.safe_load((folder / "prometheus.yml").read_text())["datasources"][0]
     cells = []
     for panel in dashboard["panels"]:
