@@ -140,7 +140,6 @@ class Path:
                 "min_rtt_ns": self.rtt,
                 "mss_bytes": MSS,
                 "connections": 1,
-                "connections": 1,
                 "quantum_bytes": _testing.quantum(self.controller.rate_bps),
                 "estimate_bps": self.estimate.bps,
                 "current_bps": round((new.acked - seen.acked) * S / elapsed),
