@@ -28,9 +28,9 @@ times the least RTT, so that a client's own limit does not drag it down), or 0.8
 window that met congestion last, if that is less: an estimate from before the path
 shrank must not make the way back a creep. Only a cut lowers it.
 
-Whatever the RTT, a round adds at most an eighth of the window (or a segment each): several
-RTTs can pass between two looks, so many blind steps would be a leap, and a quantum can
-be more than all that a short path holds.
+Whatever the RTT, a round adds at most an eighth of the window (or a segment each):
+several RTTs can pass between two looks, so many blind steps would be a leap, and a
+quantum can be more than all that a short path holds.
 """
 
 from libc.stdint cimport int64_t, uint32_t
