@@ -6,7 +6,9 @@ window for each connection, of which two loops turn the sum:
 
 * The inner one cuts. Loss, that is segments retransmitted within a round: to a half. CE
   marks in three rounds on end: to 0.3. At least an RTT lies between two cuts, and a
-  round that began before the last one had shown its effect does not cut again.
+  round that began before the last one had shown its effect does not cut again. While
+  more arrives than the window lets through it has shown none: that lay in the sockets'
+  buffers when the window was cut, and its loss says nothing of what is left.
 * The outer one grows, by a segment an RTT up to ``ssthresh``, beyond by a quantum. Only
   in a round that was clean, and that the window really held (RFC 7661): a client that
   does not use its window does not earn a larger one.
@@ -59,6 +61,7 @@ cdef struct DualLoopRules:
     uint32_t ce_rounds
     double ssthresh_share   # of the bandwidth-delay product
     double growth_most      # of the window, in one round
+    double effect_most      # of the limit: who still delivers more was not yet cut
     uint32_t floor_segments # of the least window, for each connection
     int64_t forget_ns       # without a round for so long: no limit again
 
@@ -72,6 +75,7 @@ cdef struct DualLoopSample:
     int64_t quantum_bytes   # of the client's bucket
     int64_t estimate_bps    # windowed maxima, summed; 0: unknown
     int64_t current_bps     # sent in this round: what transfers without estimate show
+    int64_t acked_bps       # of what was sent earlier
     int64_t retrans_delta   # segments
     int64_t ce_delta        # segments that were delivered with a mark
     bint limited            # the window, and nothing else, held the client
@@ -92,6 +96,7 @@ cdef inline void dualloop_rules_init(DualLoopRules* r) noexcept nogil:
     r.ce_rounds = 3
     r.ssthresh_share = 0.8
     r.growth_most = 0.125
+    r.effect_most = 1.25
     r.floor_segments = 2
     r.forget_ns = 60 * NS_PER_S
 
@@ -146,6 +151,14 @@ cdef inline double dualloop_kept(
     """Of the window, after loss: halved are the parts of the connections that lost."""
     cdef double lost = <double>dualloop_losers(s) / <double>s.connections
     return 1 - (1 - r.loss_keeps) * lost
+
+
+cdef inline bint dualloop_is_late(
+    const DualLoop* d, const DualLoopRules* r, const DualLoopSample* s
+) noexcept nogil:
+    """More arrives than the window lets through."""
+    cdef double allowed_bps = <double>d.window_bytes * NS_PER_S / <double>s.srtt_ns
+    return d.window_bytes and <double>s.acked_bps > r.effect_most * allowed_bps
 
 
 cdef inline bint dualloop_cut(
@@ -212,6 +225,8 @@ cdef inline DualLoopChange dualloop_round(
         dualloop_init(d, now_ns)
     d.round_ns = now_ns
     d.srtt_ns = s.srtt_ns
+    if dualloop_is_late(d, r, s):
+        d.settled_ns = now_ns + s.srtt_ns
     d.ce_rounds = d.ce_rounds + 1 if s.ce_delta > 0 else 0
     if s.retrans_delta > 0:
         return dualloop_lose(d, r, s, now_ns)

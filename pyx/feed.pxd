@@ -55,6 +55,7 @@ cdef struct Feed:
     # As the signals were when the controller and the breaker last looked.
     int64_t round_ns
     int64_t round_bytes
+    int64_t round_acked
     int64_t round_retrans
     int64_t round_marked
     int64_t sample_ns

@@ -71,6 +71,7 @@ cdef inline void feedback_follow(
     f.round_bytes = f.sample_bytes = f.bytes_total
     # Of the first second that it is followed, part was not seen; what the network said
     # meanwhile is taken.
+    f.round_acked = atomic_load_i64(&f.signals.acked_bytes)
     f.round_retrans = atomic_load_i64(&f.signals.retrans)
     f.round_marked = atomic_load_i64(&f.signals.marked)
     f.sample_segments = atomic_load_i64(&f.signals.segments)

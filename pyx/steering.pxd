@@ -156,6 +156,9 @@ cdef inline DualLoopSample steering_round(
     s.estimate_bps = atomic_load_i64(&f.signals.estimate_bps)
     s.current_bps = <int64_t>(
         <double>(f.bytes_total - f.round_bytes) * NS_PER_S / <double>s.elapsed_ns)
+    s.acked_bps = <int64_t>(
+        <double>(atomic_load_i64(&f.signals.acked_bytes) - f.round_acked) * NS_PER_S
+        / <double>s.elapsed_ns)
     s.retrans_delta = atomic_load_i64(&f.signals.retrans) - f.round_retrans
     s.ce_delta = atomic_load_i64(&f.signals.marked) - f.round_marked
     s.limited = look.wants and limiter_of_tokens(
@@ -185,6 +188,7 @@ cdef inline void steering_controller(
     f.controller_bps = dualloop_rate_bps(&f.dualloop)
     f.round_ns = look.now_ns
     f.round_bytes = f.bytes_total
+    f.round_acked = atomic_load_i64(&f.signals.acked_bytes)
     f.round_retrans += s.retrans_delta
     f.round_marked += s.ce_delta
 

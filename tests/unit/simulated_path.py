@@ -143,6 +143,7 @@ class Path:
                 "quantum_bytes": _testing.quantum(self.controller.rate_bps),
                 "estimate_bps": self.estimate.bps,
                 "current_bps": round((new.acked - seen.acked) * S / elapsed),
+                "acked_bps": round((new.acked - seen.acked) * S / elapsed),
                 "retrans_delta": int(new.dropped / MSS) - int(seen.dropped / MSS),
                 "ce_delta": int(new.marked / MSS) - int(seen.marked / MSS),
                 "limited": self._limited(new.sent - seen.sent, elapsed),

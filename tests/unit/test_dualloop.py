@@ -26,6 +26,7 @@ CLEAN = {
     "quantum_bytes": QUANTUM,
     "estimate_bps": ESTIMATE,
     "current_bps": 0,
+    "acked_bps": 0,
     "retrans_delta": 0,
     "ce_delta": 0,
     "limited": True,
@@ -159,6 +160,16 @@ def test_each_connection_grows_by_a_segment_and_has_a_floor_of_two() -> None:
     assert client.window == window + 4 * MSS
     client.rounds(60, connections=4, retrans_delta=4)
     assert client.window == 4 * FLOOR
+
+
+@pytest.mark.parametrize(("share", "change"), [(1.25, "loss"), (1.26, "")])
+def test_what_lay_in_buffers_when_the_window_was_cut_does_not_cut_it_again(
+    share: float, change: str
+) -> None:
+    client = cut()
+    client.round(limited=False, acked_bps=int(share * ESTIMATE / 2))
+    assert client.loss() == change
+    assert client.loss() == ("" if change else "loss"), "an RTT later"
 
 
 def test_in_a_round_with_loss_or_a_mark_nothing_grows() -> None:
@@ -325,6 +336,7 @@ rounds = st.lists(
             "quantum_bytes": st.sampled_from([512, QUANTUM, 1 << 20]),
             "estimate_bps": st.integers(0, 10**12),
             "current_bps": st.integers(0, 10**12),
+            "acked_bps": st.integers(0, 10**12),
             "retrans_delta": st.sampled_from([0, 0, 0, 1, 10**6]),
             "ce_delta": st.sampled_from([0, 0, 1, 10**6]),
             "limited": st.booleans(),
