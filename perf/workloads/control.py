@@ -90,6 +90,7 @@ def command(
     queue: int = 100,
     connections: int = 4,
     others: bool = True,
+    pace: bool = True,
     common: ControlCommon | None = None,
 ) -> int:
     """A client whose path loses, marks or narrows, with and without controllers. Exit
@@ -103,6 +104,7 @@ def command(
         queue: What may wait before the line, in kB.
         connections: Of the client.
         others: Also congestion marks, and a line that narrows.
+        pace: Let the kernel spread out what is sent at once (shaping.pace_sockets).
     """
     if line < 1 or queue < 1 or connections < 1:
         raise PerfError("--line, --queue and --connections must be at least 1")
@@ -119,7 +121,7 @@ def command(
         chosen,
         NAME,
         lambda bench: bench.rounds * len(found) * len(MODES),
-        lambda bench: run(bench, found, connections),
+        lambda bench: run(bench, found, connections, pace=pace),
     )
 
 
@@ -164,7 +166,7 @@ def shaped(line: Shape, rtt_ms: int, **more: Any) -> Shape:
     return replace(line, delay_ns=rtt_ms * MS // 2, **more)
 
 
-def run(bench: Bench, found: Sequence[Case], connections: int) -> Result:
+def run(bench: Bench, found: Sequence[Case], connections: int, *, pace: bool) -> Result:
     """Measure every case without and with controllers.
 
     Raises:
@@ -186,7 +188,9 @@ def run(bench: Bench, found: Sequence[Case], connections: int) -> Result:
     rows = {title: list(MODES) for title in by_title}
     for number, title, row in bench.rows_in_turn(rows):
         case = by_title[title]
-        values, timelines = _turn(bench, case, MODES[row], connections, number)
+        values, timelines = _turn(
+            bench, case, config(MODES[row], pace=pace), connections, number
+        )
         passed = None
         if row == OFF:
             off = values
@@ -210,12 +214,15 @@ def judge(full: Mapping[str, float], off: Mapping[str, float]) -> bool:
     return full["mb_per_second"] >= goodput and full["retransmitted"] <= retransmitted
 
 
-def config(mode: str) -> str:
-    return f'[shaping]\nclient_rate = "{RATE_MEGABITS}Mbit/s"\nclient_mode = "{mode}"\n'
+def config(mode: str, *, pace: bool) -> str:
+    return (
+        f'[shaping]\nclient_rate = "{RATE_MEGABITS}Mbit/s"\nclient_mode = "{mode}"\n'
+        f"pace_sockets = {str(pace).lower()}\n"
+    )
 
 
 def _turn(
-    bench: Bench, case: Case, mode: str, connections: int, number: int
+    bench: Bench, case: Case, settings: str, connections: int, number: int
 ) -> tuple[dict[str, float], list[Timeline]]:
     """Figures of one row, and what happened over time."""
     # As if one connection had all for twice the time, so that no download ends.
@@ -228,13 +235,12 @@ def _turn(
             seed=number + 1, congestion=case.congestion, down=case.down, up=up
         ) as lab,
         tempfile.TemporaryDirectory(prefix="perf-control-") as folder,
-        serving(lab, bench.folder, config(mode), Path(folder), cpus) as served,
+        serving(lab, bench.folder, settings, Path(folder), cpus) as served,
         downloading(lab, path, connections) as bulk,
     ):
         found = watch(lab, served, bulk, bench.seconds, case)
         values = looks.figures(found) | link_figures(lab)
-        if mode != "off":
-            values["cuts"] = looks.cuts(served.ask("/metrics").decode())
+        values["cuts"] = looks.cuts(served.ask("/metrics").decode())
     size = found[-1].total_bytes
     values["retransmitted_per_gb"] = values["retransmitted"] / (size / 1e9)
     events = {
