@@ -194,6 +194,7 @@ async def test_clients_come_with_what_they_were_sent_and_what_holds(
             "transfers": 0,
             "parked": 0,
             "group": "g",
+            "breaker": "closed",
             "sent_bps": None,
         }
     ]
