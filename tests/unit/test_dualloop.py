@@ -4,7 +4,7 @@ whoever meets neither."""
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from penstock import _testing
 from tests.unit.simulated_path import MS, MSS, S
@@ -366,10 +366,3 @@ def test_windows_are_bounded_and_move_as_the_answer_says(
             assert client.window in (before, 0)
         assert (client.controller.rate_bps > 0) == (client.window > 0)
         assert client.controller.rate_bps <= _testing.RATE_MAX
-
-
-paths = {
-    "capacity_bps": st.floats(0.5 * MB, 10 * MB),
-    "rtt_ms": st.integers(20, 60),
-}
-few = settings(max_examples=10, deadline=None)
