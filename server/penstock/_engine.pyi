@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
 from penstock._engine_rows import (
-    BreakerState as BreakerState,
     ClientRow as ClientRow,
     FeedbackRow as FeedbackRow,
     FeedChange as FeedChange,
     GroupRow as GroupRow,
-    Limiter as Limiter,
     ServerRow as ServerRow,
     SharePass as SharePass,
     TransferRow as TransferRow,
 )
 from penstock.allowances import (
     Allowance,
+    BreakerState,
     Cap,
     ClientEntry,
     GroupEntry,

@@ -3,25 +3,9 @@
 At run time these classes are in ``penstock._engine``; this module does not exist there.
 """
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
-from penstock.allowances import Mode, Source
-
-Limiter: TypeAlias = Literal[
-    "none",
-    "client",
-    "group",
-    "server",
-    "peer",
-    "disk",
-    "schedule",
-    "quota",
-    "adaptive",
-    "controller",
-    "breaker",
-    "policy",
-]
-BreakerState: TypeAlias = Literal["closed", "degraded", "half_open", "frozen"]
+from penstock.allowances import BreakerState, Limiter, Mode, Source
 
 class SharePass(NamedTuple):
     active: int  # clients that were active since the last pass

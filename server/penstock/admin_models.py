@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from penstock.allowances import DEFAULT_WEIGHT, MAX_WEIGHT, UNLIMITED, Mode, Source
+from penstock.allowances import (
+    DEFAULT_WEIGHT,
+    MAX_WEIGHT,
+    UNLIMITED,
+    BreakerState,
+    Limiter,
+    Mode,
+    Source,
+)
 from penstock.clientids import (
     MAX_CLIENT_ID_BYTES,
     check_client_id,
@@ -16,21 +24,6 @@ from penstock.enforcement import Result
 from penstock.rates import MAX_BURST_BYTES, MAX_RATE_BPS
 from penstock.tree import NO_GROUP, Spec
 
-Limiter = Literal[
-    "none",
-    "client",
-    "group",
-    "server",
-    "peer",
-    "disk",
-    "schedule",
-    "quota",
-    "adaptive",
-    "controller",
-    "breaker",
-    "policy",
-]
-BreakerState = Literal["closed", "degraded", "half_open", "frozen"]
 _DEFAULT_BURST = "null: two seconds of rate_bps, of a group a quarter of one"
 
 

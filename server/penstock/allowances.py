@@ -12,6 +12,23 @@ Cap = Literal["schedule", "quota", "policy"]
 Mode = Literal["off", "adaptive", "full"]  # which controllers follow a client
 MODES: tuple[Mode, ...] = get_args(Mode)  # by the engine's number
 
+# What keeps a node from more; the order is the engine's.
+Limiter = Literal[
+    "none",
+    "client",
+    "group",
+    "server",
+    "peer",
+    "disk",
+    "schedule",
+    "quota",
+    "adaptive",
+    "controller",
+    "breaker",
+    "policy",
+]
+BreakerState = Literal["closed", "degraded", "half_open", "frozen"]
+
 
 class Allowance(NamedTuple):
     """Of the server, a group or a client; rates in bytes per second.

@@ -6,7 +6,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.allowances import Allowance, Cap, ClientEntry, GroupEntry, Source
+from penstock.allowances import (
+    Allowance,
+    BreakerState,
+    Cap,
+    ClientEntry,
+    GroupEntry,
+    Source,
+)
 from penstock.feedback import FeedbackRules
 from penstock.identity_rules import IdentityRules
 from penstock.limiter import HeldRow
@@ -15,7 +22,6 @@ from penstock.usage import Usage
 
 if TYPE_CHECKING:
     from penstock._engine import (
-        BreakerState,
         ClientRow,
         EngineStatistics,
         FeedbackRow,
@@ -72,7 +78,7 @@ class Clients(Protocol):
     def feedback(self, client_id: str) -> "FeedbackRow | None": ...
     def set_feedback(self, rules: FeedbackRules) -> None: ...
     def feedback_changes(self) -> "list[FeedChange]": ...
-    def breaker_states(self) -> "dict[BreakerState, int]": ...
+    def breaker_states(self) -> dict[BreakerState, int]: ...
     def release_breaker(self, client_id: str) -> bool: ...
     def usage(self) -> Usage: ...
     def ranking(self, most: int) -> Ranking: ...

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from penstock.admin_models import BreakerState as States
-from penstock.allowances import Allowance, ClientEntry, GroupEntry
+from penstock.allowances import Allowance, BreakerState, ClientEntry, GroupEntry
 from penstock.clientids import canonical_client_id
 from penstock.control import Control
 from penstock.feedback import FeedbackRules
@@ -31,7 +30,6 @@ from tests.control.fakerows import (
 
 if TYPE_CHECKING:
     from penstock._engine import (
-        BreakerState,
         ClientRow,
         EngineStatistics,
         FeedbackRow,
@@ -172,8 +170,8 @@ class FakeClients(FakeCaps):
         taken, self.unread = self.unread, []
         return cast("list[FeedChange]", taken)
 
-    def breaker_states(self) -> "dict[BreakerState, int]":
-        counts: dict[Any, int] = dict.fromkeys(get_args(States), 0)
+    def breaker_states(self) -> dict[BreakerState, int]:
+        counts: dict[Any, int] = dict.fromkeys(get_args(BreakerState), 0)
         for row in self.rows.values():
             counts[row.breaker] += 1
         return counts
