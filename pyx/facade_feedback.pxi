@@ -61,13 +61,18 @@ class FeedbackRow(NamedTuple):
 
 
 cdef class FeedbackTable(RowTable):
-    def feedback(self, client_id):
+    cdef Feed* followed_feed(self, client_id) except? NULL:
+        """NULL: no controller follows it."""
         cdef Feed* f
         row = self.number_of(client_id)
         if row is None or not self.table.senses:
-            return None
+            return NULL
         f = &self.table.feeds[<uint32_t>row]
-        if not f.followed:
+        return f if f.followed else NULL
+
+    def feedback(self, client_id):
+        cdef Feed* f = self.followed_feed(client_id)
+        if f == NULL:
             return None
         return FeedbackRow(
             atomic_load_i64(&f.signals.srtt_ns), f.min_rtt_ns,
@@ -130,17 +135,11 @@ cdef class FeedbackTable(RowTable):
 
     def release_breaker(self, client_id):
         """The next pass lets the bucket follow."""
-        cdef Feed* f
-        row = self.number_of(client_id)
-        if row is None or not self.table.senses:
-            return False
-        f = &self.table.feeds[<uint32_t>row]
-        return bool(f.followed and breaker_release(
+        cdef Feed* f = self.followed_feed(client_id)
+        return f != NULL and bool(breaker_release(
             &f.breaker, clock_monotonic_ns()) == BREAKER_CLOSED)
 
     cdef str name_of_row(self, uint32_t row):
         cdef RowCopy copy
-        pthread_mutex_lock(&self.table.mutex)
-        copy_row(&self.table, row, &copy)
-        pthread_mutex_unlock(&self.table.mutex)
+        self.take_copy(row, &copy)
         return name_of(&copy)

@@ -8,11 +8,10 @@ from libc.string cimport memset
 
 from addresstext cimport ADDRESS_TEXT_BYTES, address_write
 from c_atomic cimport atomic_load_u32
-from c_pthread cimport pthread_mutex_lock, pthread_mutex_unlock
 from c_time cimport clock_monotonic_ns
 from clientmetrics cimport CLIENT_METRIC_NAMES, METRICS_COUNT, client_metric
 from clients cimport (
-    CLIENT_FIRST, CLIENT_OVERFLOW, LIMITER_NONE, LIMITER_PEER, SOURCE_DEFAULT, Clients,
+    CLIENT_FIRST, CLIENT_OVERFLOW, LIMITER_NONE, LIMITER_PEER, SOURCE_DEFAULT,
     client_kind,
 )
 from exposition cimport NUMBER_BYTES, label_write, number_write
@@ -131,13 +130,10 @@ cdef class ClientRanking:
         return False
 
     cdef void place_row(self, uint32_t row) noexcept nogil:
-        cdef Clients* t = &self.clients.table
         cdef RowCopy copy
         cdef uint64_t precedence
         cdef uint32_t place
-        pthread_mutex_lock(&t.mutex)
-        copy_row(t, row, &copy)
-        pthread_mutex_unlock(&t.mutex)
+        self.clients.take_copy(row, &copy)
         if copy.limited_by != LIMITER_NONE and copy.limited_by != LIMITER_PEER:
             self.worst = max(
                 self.worst, window_jitter(&copy.client.window, self.now_ns))
@@ -216,8 +212,11 @@ cdef class ClientRanking:
     ) noexcept nogil:
         cdef const RowCopy* copy = &self.copies[place]
         cdef const Label* label = &self.labels[place]
-        cdef double jitter = window_jitter(&copy.client.window, self.now_ns)
-        if label.n == 0 or (metric == LINES_JITTER and jitter < 0):
+        cdef double number
+        if label.n == 0:
+            return
+        number = self.number(copy, metric)
+        if metric == LINES_JITTER and number < 0:
             return
         writer_string(w, name)
         writer_bytes(w, b"{", 1)
@@ -228,9 +227,15 @@ cdef class ClientRanking:
             writer_string(w, b'"} 1.0\n')
             return
         writer_string(w, b"} ")
-        number_write(w, jitter if metric == LINES_JITTER else client_metric(
-            &copy.client, &copy.terms, metric, self.now_ns))
+        number_write(w, number)
         writer_bytes(w, b"\n", 1)
+
+    cdef double number(self, const RowCopy* copy, int metric) noexcept nogil:
+        if metric == LINES_LIMITED_BY:
+            return 1
+        if metric == LINES_JITTER:
+            return window_jitter(&copy.client.window, self.now_ns)
+        return client_metric(&copy.client, &copy.terms, metric, self.now_ns)
 
     def best(self):
         """What each metric adds up to."""

@@ -265,12 +265,15 @@ cdef class RowTable:
         pthread_mutex_unlock(&self.table.mutex)
         return None if row == NO_ROW else row
 
+    cdef void take_copy(self, uint32_t row, RowCopy* into) noexcept nogil:
+        pthread_mutex_lock(&self.table.mutex)
+        copy_row(&self.table, row, into)
+        pthread_mutex_unlock(&self.table.mutex)
+
     cdef seen_row(self, uint32_t row, dict names, int64_t now):
         """Of one moment: meanwhile the row could go to another client."""
         cdef RowCopy copy
-        pthread_mutex_lock(&self.table.mutex)
-        copy_row(&self.table, row, &copy)
-        pthread_mutex_unlock(&self.table.mutex)
+        self.take_copy(row, &copy)
         return client_row(&copy, names, now)
 
     def find(self, client_id):
