@@ -44,6 +44,7 @@ cdef struct Feed:
     int64_t controller_bps   # C
     int64_t breaker_bps      # B
     uint8_t limit_by         # Limiter
+    uint8_t congested        # the network set one of the terms
     uint8_t followed         # is in the list of the control pass
     uint8_t mode             # FeedMode of the last pass
     FeedSecond second

@@ -119,6 +119,7 @@ cdef inline void feedback_decide(Feed* f) noexcept nogil:
     """The least of the three terms."""
     cdef int64_t limit = tighter_bps(
         tighter_bps(f.target_bps, f.controller_bps), f.breaker_bps)
+    f.congested = f.controller_bps or f.breaker_bps
     f.limit_by = LIMITER_NONE
     if limit:
         if limit == f.breaker_bps:

@@ -1,10 +1,11 @@
 """Pace: let the kernel spread a quantum out (SO_MAX_PACING_RATE, socket(7)).
 
-Off by default. A grant goes to the socket in one piece, and the network card sends it
+For clients whom the network holds (``feed``), and with ``shaping.pace_sockets`` for all
+that are limited. A grant goes to the socket in one piece, and the network card sends it
 at line rate: a burst of one quantum, 25 to 50 ms of the client's rate. Where buffers on
-the way are small, that loses segments. With this option a connection sends at no more
-than 1.25 times its part of the rate: a quantum has left when the next one comes. The
-kernel's timer for it costs CPU (docs/performance.md has how much).
+the way are small, that loses segments. A paced connection sends at no more than 1.25
+times its part of the rate: a quantum has left when the next one comes. The kernel's
+timer for it costs CPU (docs/performance.md has how much).
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t

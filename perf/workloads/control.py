@@ -90,7 +90,7 @@ def command(
     queue: int = 100,
     connections: int = 4,
     others: bool = True,
-    pace: bool = True,
+    pace: bool = False,
     common: ControlCommon | None = None,
 ) -> int:
     """A client whose path loses, marks or narrows, with and without controllers. Exit
@@ -104,7 +104,8 @@ def command(
         queue: What may wait before the line, in kB.
         connections: Of the client.
         others: Also congestion marks, and a line that narrows.
-        pace: Let the kernel spread out what is sent at once (shaping.pace_sockets).
+        pace: Spread out what any limited client is sent (shaping.pace_sockets), and not
+            only what controllers limit.
     """
     if line < 1 or queue < 1 or connections < 1:
         raise PerfError("--line, --queue and --connections must be at least 1")

@@ -16,6 +16,7 @@ import pytest
 
 from perf.lab.link import Shape
 from perf.lab.network import Lab
+from tests.http.test_pacing import NO_PACE, pace_bps, peer, sockets
 from tests.inlab import place
 from tests.serving import Client, Server, request
 
@@ -148,6 +149,28 @@ def test_loss_cuts_and_the_numbers_that_made_it_so_are_shown(
     )
     assert found
     assert float(found[1]) >= 1
+
+
+def paced(server: Server) -> bool:
+    """Whether the kernel is told to spread out what any of the connections is sent."""
+    seen = False
+    for sock in sockets(server.pid):
+        with sock:
+            seen = seen or (bool(peer(sock)) and pace_bps(sock) < NO_PACE)
+    return seen
+
+
+def test_whom_the_controller_holds_is_sent_no_bursts(
+    open_lab: OpenLab, serve: Serve, config: Callable[[str], str]
+) -> None:
+    """A grant that leaves at once overflows the very queue that was found too short."""
+    way = Shape(delay_ns=10 * MS, rate_bps=20 * MB // 8, queue_bytes=50_000)
+    lab = open_lab(down=way, up=Shape(delay_ns=10 * MS), congestion="cubic")
+    server = serve(lab, "--config", config(shaping("full")))
+    with reading(server, lab):
+        server.wait("bytes", lambda: row(server)["bytes_total"] > 0, 10)
+        server.wait("a cut", lambda: row(server)["controller_bps"] is not None, 20)
+        server.wait("a pace", lambda: paced(server), 10)
 
 
 def test_marks_cut_as_loss_does(
