@@ -7,11 +7,11 @@ from libc.string cimport memset
 
 from activity cimport activity_mark
 from breaker cimport breaker_release as steered_release
-from bucket cimport bucket_fill_bytes
+from bucket cimport bucket_charge, bucket_fill_bytes
 from c_tcpinfo cimport TCPINFO_ECN, tcpinfo
 from clients cimport (
-    CLIENT_FIRST, CLIENT_OVERFLOW, Client, Clients, clients_at, clients_cap_bps,
-    clients_free, clients_init, key_from_v4,
+    CLIENT_FIRST, CLIENT_OVERFLOW, CLIENT_SERVER, Client, Clients, clients_at,
+    clients_cap_bps, clients_free, clients_init, key_from_v4,
 )
 from feed cimport Feed
 from feedback cimport Feedback, feedback_free, feedback_init, feedback_pass
@@ -20,7 +20,9 @@ from holders cimport HOLD_TRANSFER
 from keymap cimport Key as SteeredKey
 from limiter cimport LIMITER_NAMES, limiter_of_tokens
 from moved cimport moved_count
-from sense cimport Sense, sense_begin, sense_forget, sense_take
+from sense cimport (
+    Sense, sense_begin, sense_first, sense_forget, sense_lose, sense_take,
+)
 from tree cimport Tree, tree_free, tree_init, tree_look, tree_pass
 
 STEERED_STATES = ("closed", "degraded", "half_open", "frozen")
@@ -73,6 +75,11 @@ cdef class SteeredClient:
     def send(self, int64_t n_bytes, int64_t now_ns):
         moved_count(&self.table, self.row, n_bytes, now_ns)
 
+    def spend(self, int64_t n_bytes, int64_t now_ns):
+        """Sent, and paid for from its bucket."""
+        bucket_charge(&clients_at(&self.table, self.row).bucket, n_bytes, now_ns)
+        moved_count(&self.table, self.row, n_bytes, now_ns)
+
     def wait(self, bint waits):
         """Whether a transfer is parked."""
         clients_at(&self.table, self.row).parked += <int>waits - <int>self.waits
@@ -100,11 +107,17 @@ cdef class SteeredClient:
         tree_pass(self.tree, &self.table, now_ns)
         feedback_pass(self.feedback, self.tree, &self.table, now_ns)
 
-    def allow(self, int64_t rate_bps, uint8_t mode):
+    def allow(self, int64_t rate_bps, uint8_t mode, int64_t ceil_bps=0):
         """Configure it anew."""
         cdef Client* c = clients_at(&self.table, self.row)
         c.allowed.rate_bps = rate_bps
         c.allowed.mode = mode
+        c.allowed.ceil_bps = ceil_bps
+
+    def total_cap(self, int64_t cap_bps):
+        """Of the server: while there is one, the tree divides."""
+        clients_at(&self.table, CLIENT_SERVER).cap_bps = cap_bps
+        tree_look(self.tree, &self.table)
 
     def cap(self, int64_t cap_bps):
         clients_at(&self.table, self.row).cap_bps = cap_bps
@@ -150,7 +163,9 @@ cdef class SensedConnection:
               uint32_t generation=1, **counted):
         cdef tcpinfo info
         self.fill(&info, counted)
-        sense_begin(&self.sense, client, generation, &info, first, now_ns)
+        if first:
+            sense_first(&self.sense, client, generation)
+        sense_begin(&self.sense, client, generation, &info, now_ns)
 
     cdef int fill(self, tcpinfo* info, dict counted) except -1:
         memset(info, 0, sizeof(tcpinfo))
@@ -160,6 +175,8 @@ cdef class SensedConnection:
         info.bytes_acked = counted.get("acked", 0)
         info.data_segs_out = counted.get("segments", 0)
         info.total_retrans = counted.get("retrans", 0)
+        info.bytes_retrans = counted.get(
+            "bytes_retrans", info.total_retrans * info.snd_mss)
         info.delivered_ce = counted.get("marked", 0)
         info.options = TCPINFO_ECN if counted.get("ecn") else 0
         info.app_limited = counted.get("app_limited", False)
@@ -174,6 +191,9 @@ cdef class SensedConnection:
             &self.sense, &table.feed_rules.estimator, &self.client.signals, &info,
             limited, now_ns)
         clients_free(&table)
+
+    def lose(self):
+        sense_lose(&self.sense)
 
     def forget(self):
         sense_forget(&self.sense, &self.client.signals)

@@ -34,6 +34,8 @@ cdef extern from *:
         uint32_t unused_160[8];
         uint32_t delivered;
         uint32_t delivered_ce;
+        uint64_t unused_200;
+        uint64_t bytes_retrans;      /* data only */
     };
     static_assert(offsetof(struct tcpinfo, snd_mss) == 16, "tcp_info");
     static_assert(offsetof(struct tcpinfo, rtt_us) == 68, "tcp_info");
@@ -42,6 +44,7 @@ cdef extern from *:
     static_assert(offsetof(struct tcpinfo, min_rtt_us) == 148, "tcp_info");
     static_assert(offsetof(struct tcpinfo, data_segs_out) == 156, "tcp_info");
     static_assert(offsetof(struct tcpinfo, delivered_ce) == 196, "tcp_info");
+    static_assert(offsetof(struct tcpinfo, bytes_retrans) == 208, "tcp_info");
 
     #define TCPINFO_ECN 8            /* TCPI_OPT_ECN */
     """
@@ -56,6 +59,7 @@ cdef extern from *:
         uint32_t data_segs_out
         uint32_t delivered
         uint32_t delivered_ce
+        uint64_t bytes_retrans
 
     enum:
         TCPINFO_ECN

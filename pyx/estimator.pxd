@@ -116,11 +116,14 @@ cdef inline bint estimator_sample(
     it, and every RTT was known and less than twice the smoothed one."""
     cdef int64_t elapsed_ns = now_ns - e.began_ns
     cdef bint taken
+    if elapsed_ns <= 0:  # what came before the first look, took how long nobody knows
+        estimator_restart(e, now_ns)
+        return False
     e.acked_bytes += acked_bytes
     e.limited = e.limited or app_or_token_limited
     if retrans_delta or rtt_ns <= 0 or <double>rtt_ns >= r.rtt_most * <double>srtt_ns:
         e.spoiled = True
-    if elapsed_ns <= 0 or elapsed_ns < rtt_ns:
+    if elapsed_ns < rtt_ns:
         return False
     taken = estimator_take(
         e, r, <double>e.acked_bytes * NS_PER_S / <double>elapsed_ns, srtt_ns)

@@ -32,6 +32,7 @@ from request cimport (
     FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE, FIELD_IF_NONE_MATCH,
     FIELD_IF_UNMODIFIED_SINCE, FIELD_RANGE, Request,
 )
+from sensing cimport sensing_start
 from strategy cimport COPIED_RANGE_MAX_BYTES
 from target cimport target_encode_path
 from transfer cimport Transfer, transfer_add
@@ -62,6 +63,7 @@ cdef inline Transfer* response_new(
     client_use(row, e.now_ns)
     if holders_transfers(&row.holders) == 1:
         row.waits_for = LIMITER_NONE
+    sensing_start(e, c, t)
     atomic_add_i64(&row.requests_total, 1)
     return t
 

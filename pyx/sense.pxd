@@ -27,6 +27,9 @@ cdef extern from *:
     const uint32_t SENSE_RTT_NONE
     const int64_t SENSE_LEAST_NS
 
+cdef enum:
+    SENSE_OF_NONE = 0        # of a slot that is taken, generations are odd
+
 cdef struct Sense:
     Estimator estimator
     int64_t due_ns           # when it is asked next
@@ -39,6 +42,7 @@ cdef struct Sense:
     uint32_t client          # row
     uint32_t generation      # of the connection's slot
     uint8_t used             # belongs to a transfer that runs
+    uint8_t first            # nothing was counted yet
 
 
 cdef inline void sense_forget(Sense* s, Signals* signals) noexcept nogil:
@@ -49,25 +53,49 @@ cdef inline void sense_forget(Sense* s, Signals* signals) noexcept nogil:
     s.estimate_bps = 0
 
 
-cdef inline void sense_baseline(
-    Sense* s, const tcpinfo* info, bint first
+cdef inline void sense_lose(Sense* s) noexcept nogil:
+    """What the connection counts from here on is nobody's, until it is begun with."""
+    s.generation = SENSE_OF_NONE
+
+
+cdef inline void sense_first(
+    Sense* s, uint32_t client, uint32_t generation
 ) noexcept nogil:
-    """``first``: all that the connection has counted is of its first transfer."""
-    s.acked_bytes = 0 if first else info.bytes_acked
-    s.segments = 0 if first else info.data_segs_out
-    s.retrans = 0 if first else info.total_retrans
-    s.marked = 0 if first else info.delivered_ce
+    """A transfer starts on a connection that has sent nothing: all that will be counted
+    is of its client."""
+    s.client = client
+    s.generation = generation
+    s.first = True
+    s.acked_bytes = 0
+    s.segments = s.retrans = s.marked = 0
+
+
+cdef inline void sense_baseline(Sense* s, const tcpinfo* info) noexcept nogil:
+    s.acked_bytes = info.bytes_acked
+    s.segments = info.data_segs_out
+    s.retrans = info.total_retrans
+    s.marked = info.delivered_ce
+
+
+cdef inline uint32_t sense_handshake(const tcpinfo* info) noexcept nogil:
+    """How often the SYN-ACK was sent again. The kernel counts that, too, and does it to
+    whoever connects and says nothing for a second (TCP_DEFER_ACCEPT): no loss."""
+    cdef uint64_t mss = max(info.snd_mss, <uint32_t>1)
+    cdef uint64_t data = (info.bytes_retrans + mss - 1) // mss
+    return info.total_retrans - <uint32_t>min(<uint64_t>info.total_retrans, data)
 
 
 cdef inline void sense_begin(
-    Sense* s, uint32_t client, uint32_t generation, const tcpinfo* info, bint first,
-    int64_t now_ns
+    Sense* s, uint32_t client, uint32_t generation, const tcpinfo* info, int64_t now_ns
 ) noexcept nogil:
-    """Of a transfer that is seen for the first time. On a connection of which an
-    earlier one was, the counters go on from there."""
+    """Of a transfer that is seen for the first time. On a connection on which another
+    one of the same client was followed, the counters go on from there."""
     estimator_init(&s.estimator, now_ns)
     if s.generation != generation or s.client != client:
-        sense_baseline(s, info, first)
+        sense_baseline(s, info)
+    elif s.first:
+        s.retrans = sense_handshake(info)
+    s.first = False
     s.client = client
     s.generation = generation
     s.used = True

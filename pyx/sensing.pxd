@@ -21,7 +21,8 @@ from clients cimport Clients, clients_at
 from conn cimport CONN_OPEN, Conn
 from engine cimport Engine
 from sense cimport (
-    SENSE_LEAST_NS, Sense, sense_begin, sense_forget, sense_rtt_ns, sense_take,
+    SENSE_LEAST_NS, Sense, sense_begin, sense_first, sense_forget, sense_lose,
+    sense_rtt_ns, sense_take,
 )
 from signals cimport Signals
 from slab cimport slab_at
@@ -83,14 +84,20 @@ cdef inline void sensing_one(
     if sensing_is_new(s, c, t):
         if s.used:
             sense_forget(s, sensing_signals(e, s.client))
-        sense_begin(
-            s, t.client, c.generation, &info, c.requests <= 1, e.now_ns)
+        sense_begin(s, t.client, c.generation, &info, e.now_ns)
     sense_take(
         s, &e.clients.feed_rules.estimator, signals, &info,
         t.state == TRANSFER_PARKED or activity_has(&e.clients.short_of, t.client),
         e.now_ns)
     s.due_ns = e.now_ns + max(
         sense_rtt_ns(&info), SENSING_ALARM_TICK_NS if alarmed else SENSE_LEAST_NS)
+
+
+cdef inline void sensing_leave(Engine* e, Sense* s) noexcept nogil:
+    """Its client has no mode any more."""
+    if s.used:
+        sense_forget(s, sensing_signals(e, s.client))
+    sense_lose(s)
 
 
 cdef inline int64_t sensing_look(Engine* e, uint32_t slot) noexcept nogil:
@@ -101,6 +108,7 @@ cdef inline int64_t sensing_look(Engine* e, uint32_t slot) noexcept nogil:
     if c.state != CONN_OPEN or t == NULL or not t.moved_bytes:
         return SENSING_LOOK_NS
     if not clients_at(e.clients, t.client).allowed.mode:
+        sensing_leave(e, s)
         return SENSING_LOOK_NS
     if not sensing_is_new(s, c, t) and e.now_ns < s.due_ns:
         return SENSING_LOOK_NS
@@ -123,6 +131,21 @@ cdef inline void sensing_run(Engine* e) noexcept nogil:
         e.sense_at = e.sense_at + 1 if e.sense_at + 1 < slots else 0
         left_ns -= sensing_look(e, e.sense_at)
         looked += 1
+
+
+cdef inline void sensing_start(
+    Engine* e, const Conn* c, const Transfer* t
+) noexcept nogil:
+    """A transfer starts, and is the connection's first or not."""
+    cdef Sense* s
+    if not e.clients.senses:
+        return
+    s = &e.senses[c.slot]
+    if (not clients_at(e.clients, t.client).allowed.mode
+            or (s.generation == c.generation and s.client != t.client)):
+        sense_lose(s)
+    elif c.requests == 0:
+        sense_first(s, t.client, c.generation)
 
 
 cdef inline void sensing_end(

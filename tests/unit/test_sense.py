@@ -44,6 +44,40 @@ def test_a_later_transfer_of_the_same_client_goes_on_from_there(
     assert connection.signals()["retrans"] == 5
 
 
+def test_what_another_client_sent_in_between_is_not_charged_to_the_first() -> None:
+    """Behind a proxy, connections are shared."""
+    connection = _testing.SensedConnection()
+    connection.begin(S, client=7)
+    connection.take(S + MS, segments=10)
+    connection.forget()
+    connection.lose()  # a transfer of somebody else
+    connection.begin(S + 9 * MS, first=False, client=7, segments=70000, retrans=5000)
+    connection.take(S + 20 * MS, segments=70010, retrans=5001)
+    assert connection.signals()["segments"] == 20
+    assert connection.signals()["retrans"] == 1
+
+
+def test_a_handshake_that_was_answered_late_lost_nothing() -> None:
+    """The kernel repeats a SYN-ACK to whoever connects and does not ask at once."""
+    connection = _testing.SensedConnection()
+    counted = {"segments": 10, "retrans": 4, "bytes_retrans": 2 * 1448}
+    connection.begin(S, **counted)
+    connection.take(S, **counted)
+    assert connection.signals()["retrans"] == 2
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_came_before_the_first_look_is_no_sample_of_the_bandwidth(
+    first: bool,
+) -> None:
+    """It came in a time that nobody knows."""
+    connection = _testing.SensedConnection()
+    connection.begin(S, first=first, segments=2000, acked=2_000_000)
+    connection.take(S, segments=2000, acked=2_000_000)
+    connection.take(S + 20 * MS, segments=2030, acked=2_040_000)
+    assert connection.signals()["estimate"] == pytest.approx(2 * 10**6, rel=0.01)
+
+
 def test_counters_of_the_kernel_may_wrap() -> None:
     connection = _testing.SensedConnection()
     connection.begin(S, first=False, segments=2**32 - 5)
