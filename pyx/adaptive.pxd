@@ -9,10 +9,11 @@ Once a second it is told what the last complete second showed.
   held by its own reading or its network, lets tokens pile up, and never raises. The
   other reading, "it sends little, so it may have more", would raise idle clients
   without end (RFC 7661 says the same of a congestion window).
-* T falls, when the client was sent more than 120 % of T and has no token left. With an
-  exact bucket the most of any ten seconds is 120 %, so this is a net for leaks: bytes
-  that no token paid, and debts. The divisor is always ten seconds, as a fresh burst is
-  no offence.
+* T falls, when the client was sent more than 120 % of T and again and again had no token
+  left. With an exact bucket the most of any ten seconds is 120 %, so this is a net for
+  leaks: bytes that no token paid, and debts. The divisor is always ten seconds, as a
+  fresh burst is no offence; nor is what was borrowed up to a ceil, or a burst that was
+  configured: what the bucket allowed is never too much.
 * The two factors do not undo each other, and a mean of ten seconds lags: so a step
   comes only when every second of the mean is younger than the last change of T or R.
 """
@@ -25,6 +26,8 @@ from c_time cimport NS_PER_S
 
 cdef enum:
     ADAPTIVE_SLOTS = 10   # complete seconds of a mean
+    # Of them, those at whose end no token was left: fewer are chance.
+    ADAPTIVE_EXHAUSTED_LEAST = 2
 
 cdef extern from *:
     """
@@ -54,11 +57,17 @@ cdef struct AdaptiveSlot:
     # What one complete second showed.
     int64_t rate_bps      # R at its end; 0: unlimited
     int64_t bytes         # sent, what no token paid included
+    int64_t allowed_bps   # the most that its bucket lets through, over a mean's time
     bint backlogged       # a transfer waited for tokens
     bint stock_low        # adaptive_stock_low at its end
     bint exhausted        # not a token was left at its end
     bint bound_by_own     # nothing but the client's own bucket held it
     bint cut              # the controller or the breaker lowered its limit
+
+cdef struct AdaptiveSeen:
+    int64_t bytes
+    int64_t allowed_bps
+    bint exhausted
 
 cdef struct Adaptive:
     int64_t rate_bps      # R
@@ -66,7 +75,7 @@ cdef struct Adaptive:
     int64_t changed_ns    # when either was changed last
     int64_t busy_ns       # when it was last seen to send or to wait
     int64_t second        # of the last slot
-    int64_t bytes[ADAPTIVE_SLOTS]   # by second
+    AdaptiveSeen seen[ADAPTIVE_SLOTS]   # by second
     uint32_t slots_n      # since the last change, at most ADAPTIVE_SLOTS
     uint32_t short_n      # of them, the latest ones without a break that speak for more
     int64_t raises
@@ -168,7 +177,8 @@ cdef inline void adaptive_skip(Adaptive* a, int64_t second) noexcept nogil:
     cdef int64_t missed = min(second - 1 - known, <int64_t>ADAPTIVE_SLOTS)
     cdef int64_t i
     for i in range(missed):
-        a.bytes[(second - 1 - i) % ADAPTIVE_SLOTS] = 0
+        memset(
+            &a.seen[(second - 1 - i) % ADAPTIVE_SLOTS], 0, sizeof(AdaptiveSeen))
     if missed > 0:
         a.short_n = 0
         a.slots_n = <uint32_t>min(a.slots_n + missed, <int64_t>ADAPTIVE_SLOTS)
@@ -177,9 +187,12 @@ cdef inline void adaptive_skip(Adaptive* a, int64_t second) noexcept nogil:
 cdef inline void adaptive_note(
     Adaptive* a, const AdaptiveSlot* slot, int64_t second
 ) noexcept nogil:
+    cdef AdaptiveSeen* seen = &a.seen[second % ADAPTIVE_SLOTS]
     cdef bint speaks = (
         slot.backlogged and slot.stock_low and slot.bound_by_own and not slot.cut)
-    a.bytes[second % ADAPTIVE_SLOTS] = slot.bytes
+    seen.bytes = slot.bytes
+    seen.allowed_bps = slot.allowed_bps
+    seen.exhausted = slot.exhausted
     a.slots_n = min(a.slots_n + 1, <uint32_t>ADAPTIVE_SLOTS)
     a.short_n = min(a.short_n + 1, <uint32_t>ADAPTIVE_SLOTS) if speaks else 0
 
@@ -188,8 +201,21 @@ cdef inline double adaptive_mean_bps(const Adaptive* a) noexcept nogil:
     cdef int64_t total = 0
     cdef int i
     for i in range(ADAPTIVE_SLOTS):
-        total += a.bytes[i]
+        total += a.seen[i].bytes
     return <double>total / ADAPTIVE_SLOTS
+
+
+cdef inline bint adaptive_leaks(
+    const Adaptive* a, const AdaptiveRules* r, double mean_bps
+) noexcept nogil:
+    """Whether more was sent than tokens can have paid."""
+    cdef double most_bps = r.high * <double>a.target_bps
+    cdef int exhausted_n = 0
+    cdef int i
+    for i in range(ADAPTIVE_SLOTS):
+        most_bps = max(most_bps, <double>a.seen[i].allowed_bps)
+        exhausted_n += a.seen[i].exhausted
+    return exhausted_n >= ADAPTIVE_EXHAUSTED_LEAST and mean_bps > most_bps
 
 
 cdef inline AdaptiveChange adaptive_step(
@@ -204,7 +230,7 @@ cdef inline AdaptiveChange adaptive_step(
     mean = adaptive_mean_bps(a)
     if a.short_n == ADAPTIVE_SLOTS and mean < r.low * target:
         to = <int64_t>(target * r.raising)
-    elif exhausted and mean > r.high * target:
+    elif exhausted and adaptive_leaks(a, r, mean):
         to = <int64_t>(target * r.lowering)
     else:
         return ADAPTIVE_NONE

@@ -57,7 +57,7 @@ cdef struct BreakerRules:
     double degraded_share    # of R
     int64_t degraded_floor_bps   # as nobody could be served at 0
     int64_t clean_ns         # from degraded to half-open
-    double steps[BREAKER_STEPS]  # shares of R
+    double steps[BREAKER_STEPS]  # shares of R, at least degraded_share
     uint32_t freeze_trips    # at most BREAKER_TRIPS_MOST
     int64_t freeze_within_ns # so many trips
     int64_t freeze_ns
@@ -220,7 +220,7 @@ cdef inline int64_t breaker_limit_bps(
     if b.state == BREAKER_IS_CLOSED:
         return 0
     if b.state == BREAKER_IS_HALF_OPEN:
-        return max(<int64_t>(r.steps[b.step] * whole), 1)
+        return max(<int64_t>(max(r.steps[b.step], r.degraded_share) * whole), 1)
     if rate_bps == 0:
         return b.degraded_bps
     share = max(<int64_t>(r.degraded_share * whole), 1)

@@ -36,6 +36,7 @@ cdef struct FeedSecond:
     uint8_t exhausted        # likewise
     uint8_t bound_by_own     # in every pass
     uint8_t cut              # in any
+    int64_t allowed_bps      # the most of all
 
 cdef struct Feed:
     Signals signals
@@ -57,6 +58,7 @@ cdef struct Feed:
     int64_t round_ns
     int64_t round_bytes
     int64_t round_acked
+    int64_t round_segments
     int64_t round_retrans
     int64_t round_marked
     int64_t sample_ns

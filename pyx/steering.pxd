@@ -7,7 +7,8 @@ is decided by ``adaptive``, ``dualloop`` and ``breaker``, which know no client t
 from libc.stdint cimport int64_t, uint32_t
 
 from adaptive cimport (
-    ADAPTIVE_NONE, AdaptiveChange, AdaptiveSlot, adaptive_slot, adaptive_stock_low,
+    ADAPTIVE_NONE, ADAPTIVE_SLOTS, AdaptiveChange, AdaptiveSlot, adaptive_rate_changed,
+    adaptive_slot, adaptive_stock_low,
 )
 from breaker cimport (
     BREAKER_NONE, BreakerChange, breaker_limit_bps, breaker_sample, breaker_tick,
@@ -70,6 +71,14 @@ cdef inline FeedEntry* steering_note(
     return entry
 
 
+cdef inline int64_t steering_allowed_bps(
+    int64_t rate_bps, int64_t depth_ns
+) noexcept nogil:
+    """Of a full bucket, over the time of a mean."""
+    return <int64_t>(
+        <double>rate_bps * (1 + <double>depth_ns / NS_PER_S / ADAPTIVE_SLOTS))
+
+
 cdef inline void steering_see(Feed* f, const Look* look) noexcept nogil:
     """What this pass adds to the running second."""
     cdef const Client* c = clients_at(look.clients, look.row)
@@ -84,6 +93,8 @@ cdef inline void steering_see(Feed* f, const Look* look) noexcept nogil:
         fill, <int64_t>(<double>rate * <double>depth_ns / NS_PER_S),
         bucket_quantum(rate))
     f.second.exhausted = fill <= 0
+    f.second.allowed_bps = max(
+        f.second.allowed_bps, steering_allowed_bps(rate, depth_ns))
 
 
 cdef inline AdaptiveChange steering_slot(Feed* f, const Look* look) noexcept nogil:
@@ -99,9 +110,11 @@ cdef inline AdaptiveChange steering_slot(Feed* f, const Look* look) noexcept nog
     slot.exhausted = f.second.exhausted
     slot.bound_by_own = f.second.bound_by_own
     slot.cut = f.second.cut
+    slot.allowed_bps = f.second.allowed_bps
     f.second.number = second
     f.second.backlogged = f.second.bound_by_own = True
     f.second.cut = False
+    f.second.allowed_bps = 0
     return adaptive_slot(
         &f.adaptive, &look.clients.feed_rules.adaptive, &slot, look.now_ns)
 
@@ -113,6 +126,9 @@ cdef inline void steering_target(
     cdef int64_t before = f.adaptive.target_bps
     cdef AdaptiveChange change = ADAPTIVE_NONE
     cdef FeedEntry* entry
+    # At once: the target of another rate would be a limit that nobody set.
+    adaptive_rate_changed(
+        &f.adaptive, &look.clients.feed_rules.adaptive, look.rate_bps, look.now_ns)
     if look.now_ns // NS_PER_S > f.second.number:
         change = steering_slot(f, look)
     steering_see(f, look)
@@ -166,6 +182,15 @@ cdef inline DualLoopSample steering_round(
     return s
 
 
+cdef inline bint steering_heard(const Feed* f) noexcept nogil:
+    """Whether any connection was asked since the last round, and had something to say.
+    Of many, each is asked seldom: a round without news would count as a clean one, and
+    the next would take for one round's what came in several."""
+    return (
+        atomic_load_i64(&f.signals.segments) != f.round_segments
+        or atomic_load_i64(&f.signals.acked_bytes) != f.round_acked)
+
+
 cdef inline void steering_controller(
     FeedLog* log, Feed* f, const Look* look
 ) noexcept nogil:
@@ -174,6 +199,8 @@ cdef inline void steering_controller(
     cdef DualLoopChange change
     cdef FeedEntry* entry = NULL
     steering_min_rtt(f, look)
+    if not steering_heard(f):
+        return
     s = steering_round(f, look)
     change = dualloop_round(
         &f.dualloop, &look.clients.feed_rules.dualloop, &s, look.now_ns)
@@ -189,6 +216,7 @@ cdef inline void steering_controller(
     f.round_ns = look.now_ns
     f.round_bytes = f.bytes_total
     f.round_acked = atomic_load_i64(&f.signals.acked_bytes)
+    f.round_segments = atomic_load_i64(&f.signals.segments)
     f.round_retrans += s.retrans_delta
     f.round_marked += s.ce_delta
 

@@ -46,6 +46,7 @@ class Path:
         buffer_rtts: float = 1,
         marks: bool = False,
         random_loss: float = 0,
+        asked_ms: int = 0,
     ) -> None:
         self.capacity = capacity_bps
         self.demand = demand_bps
@@ -53,12 +54,16 @@ class Path:
         self.buffer = max(buffer_rtts * capacity_bps * self.rtt / S, 4 * MSS)
         self.marks = marks
         self.random_loss = random_loss
+        self.asked_every = asked_ms * MS
+        self.asked_ns = 0
         self.now = 100 * S
         self.queue = 0.0
         self.under_way: deque[tuple[int, Counts]] = deque()
         self.counts = Counts()  # as the sender knows them
+        self.heard = Counts()  # as it was asked last
         self.seen = Counts()  # by the last round
         self.sampled = Counts()  # by the last sample of the estimator
+        self.sent = self.counts.sent
         self.seen_ns = self.now
         self.controller = _testing.Controller(self.now)
         self.estimate = _testing.PathEstimate(self.now)
@@ -111,14 +116,17 @@ class Path:
         """What the control pass does, twenty times a second."""
         before = sum(self.delivered)
         self.delivered.append(self.counts.acked - before)
-        self._sample()
+        if self.now - self.asked_ns >= self.asked_every:
+            self.heard = Counts(**vars(self.counts))
+            self.asked_ns = self.now
+            self._sample()
         elapsed = self.now - self.seen_ns
-        if elapsed >= self.srtt:
+        if elapsed >= self.srtt and self.heard != self.seen:
             self._round(elapsed)
         self.rates.append(self.controller.rate_bps)
 
     def _sample(self) -> None:
-        new = self.counts
+        new = self.heard
         lost = int(new.dropped / MSS) - int(self.sampled.dropped / MSS)
         self.estimate.sample(
             self.now,
@@ -131,7 +139,7 @@ class Path:
         self.sampled = Counts(**vars(new))
 
     def _round(self, elapsed: int) -> None:
-        new, seen = self.counts, self.seen
+        new, seen = self.heard, self.seen
         change = self.controller.round(
             self.now,
             {
@@ -146,10 +154,11 @@ class Path:
                 "acked_bps": round((new.acked - seen.acked) * S / elapsed),
                 "retrans_delta": int(new.dropped / MSS) - int(seen.dropped / MSS),
                 "ce_delta": int(new.marked / MSS) - int(seen.marked / MSS),
-                "limited": self._limited(new.sent - seen.sent, elapsed),
+                "limited": self._limited(self.counts.sent - self.sent, elapsed),
             },
         )
         if change:
             self.changes.append(change)
         self.seen = Counts(**vars(new))
+        self.sent = self.counts.sent
         self.seen_ns = self.now

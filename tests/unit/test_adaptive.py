@@ -22,6 +22,7 @@ UNDER_DELIVERED = {
     "exhausted": True,
     "bound_by_own": True,
     "cut": False,
+    "allowed_bps": 0,
 }
 IDLE = UNDER_DELIVERED | {"backlogged": False, "stock_low": False, "exhausted": False}
 
@@ -39,13 +40,13 @@ class Client:
         found: int = self.adaptive.target_bps
         return found
 
-    def second(self, n_bytes: float, **slot: bool) -> str:
+    def second(self, n_bytes: float, **slot: int) -> str:
         self.now += S
         shown = UNDER_DELIVERED | slot | {"bytes": int(n_bytes), "rate_bps": self.rate}
         change: str = self.adaptive.slot(self.now, shown)
         return change
 
-    def seconds(self, n: int, n_bytes: float, **slot: bool) -> list[str]:
+    def seconds(self, n: int, n_bytes: float, **slot: int) -> list[str]:
         return [change for _ in range(n) if (change := self.second(n_bytes, **slot))]
 
     def set_rate(self, rate_bps: int) -> None:
@@ -138,6 +139,27 @@ def test_a_raise_is_counted_as_a_sign_of_what_was_not_delivered() -> None:
 def test_tokens_that_are_left_prevent_a_step_down() -> None:
     client = Client()
     assert client.seconds(30, 2 * RATE, exhausted=False) == []
+
+
+def test_tokens_that_ran_out_only_once_prevent_it_too() -> None:
+    client = Client()
+    for _ in range(3):
+        assert client.seconds(SLOTS - 1, 2 * RATE, exhausted=False) == []
+        assert client.second(2 * RATE) == ""
+
+
+def test_what_the_bucket_allowed_is_never_too_much() -> None:
+    """A ceil that it borrowed up to, a burst that it saved."""
+    client = Client()
+    assert client.seconds(30, 4 * RATE, allowed_bps=4 * RATE) == []
+    assert client.seconds(SLOTS, 4.1 * RATE, allowed_bps=4 * RATE) == ["lowered"]
+
+
+def test_one_second_that_allowed_more_excuses_the_ten_that_it_is_one_of() -> None:
+    client = Client()
+    client.second(2 * RATE, allowed_bps=4 * RATE)
+    assert client.seconds(SLOTS - 1, 2 * RATE) == []
+    assert client.second(2 * RATE) == "lowered"
 
 
 def test_a_step_waits_for_ten_seconds_that_are_younger_than_the_last() -> None:

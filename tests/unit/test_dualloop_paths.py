@@ -82,3 +82,13 @@ def test_random_loss_leaves_a_floor() -> None:
     path = Path(10 * MB, 20, random_loss=0.3)
     path.run(30)
     assert path.rates[-1] >= FLOOR * S // path.srtt
+
+
+@pytest.mark.parametrize("asked_ms", [100, 500, 1000])
+def test_who_is_asked_seldom_is_held_to_what_its_path_carries(asked_ms: int) -> None:
+    """Among ten thousand downloads the news of each comes once a second, and is that of
+    many RTTs: no round is clean because nobody asked."""
+    path = Path(2 * MB, 20, asked_ms=asked_ms)
+    path.run(60)
+    rates = path.rates[len(path.rates) // 2 :]
+    assert 0.5 * 2 * MB < sum(rates) / len(rates) < 1.3 * 2 * MB
