@@ -1,14 +1,15 @@
 """Feedback: the pass in which the controllers look at the clients that they follow.
 
 After each control pass of the tree, in the same thread. A client is followed from when
-it is active until it was idle for a minute and everything is as configured. Three terms
-come out of it: the adaptive target T, the controller's C, the breaker's B. The least is
-one more term of the minimum at which the client's bucket runs (``clients_cap_bps``). R,
-what is configured, is never changed.
+it is active until everything is as configured and it was idle for a minute, or for
+seconds if its path never met congestion. Three terms come out of it: the adaptive
+target T, the controller's C, the breaker's B. The least is one more term of the minimum
+at which the client's bucket runs (``clients_cap_bps``). R, what is configured, is never
+changed.
 """
 
 from libc.errno cimport ENOMEM
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from adaptive cimport adaptive_init
@@ -29,6 +30,7 @@ from dualloop cimport dualloop_init
 from feed cimport FEED_FULL, FEED_OFF, Feed, feed_clear
 from feedlog cimport FeedLog
 from mapping cimport mapping_free, mapping_new
+from signals cimport signals_take_min_rtt
 from steering cimport (
     Look, steering_breaker, steering_controller, steering_target,
 )
@@ -38,8 +40,11 @@ from tree cimport Tree, tree_raise
 cdef extern from *:
     """
     #define FEEDBACK_IDLE_NS (60 * INT64_C(1000000000))
+    /* Of whom there is nothing to keep in mind. */
+    #define FEEDBACK_IDLE_UNKNOWN_NS (3 * INT64_C(1000000000))
     """
     const int64_t FEEDBACK_IDLE_NS
+    const int64_t FEEDBACK_IDLE_UNKNOWN_NS
 
 cdef struct Feedback:
     uint32_t* rows       # that are followed, capacity of the client table
@@ -65,22 +70,30 @@ cdef inline void feedback_follow(
     cdef const Client* c = clients_at(t, row)
     feed_clear(f)
     f.followed = True
-    f.active_ns = f.round_ns = f.sample_ns = f.min_rtt_since_ns = now_ns
-    f.second.number = now_ns // NS_PER_S
+    f.active_ns = now_ns
     f.bytes_total = atomic_load_i64(&c.bytes_total)
-    f.round_bytes = f.sample_bytes = f.bytes_total
-    # Of the first second that it is followed, part was not seen; what the network said
-    # meanwhile is taken.
-    f.round_acked = atomic_load_i64(&f.signals.acked_bytes)
-    f.round_retrans = atomic_load_i64(&f.signals.retrans)
-    f.round_marked = atomic_load_i64(&f.signals.marked)
-    f.sample_segments = atomic_load_i64(&f.signals.segments)
-    f.sample_retrans = f.round_retrans
+    # Of the first second that it is followed, part was not seen.
+    f.second.number = now_ns // NS_PER_S
+    # An RTT of long ago, or of the client whose row this was, is none of this path's.
+    atomic_store_i64(&f.signals.srtt_ns, 0)
     adaptive_init(&f.adaptive, c.allowed.rate_bps, now_ns)
-    dualloop_init(&f.dualloop, now_ns)
     breaker_init(&f.breaker, now_ns)
     fb.rows[fb.rows_n] = row
     fb.rows_n += 1
+
+
+cdef inline void feedback_listen(Feed* f, int64_t now_ns) noexcept nogil:
+    """From here on the controller and the breaker look at it; what the network said
+    before that is taken."""
+    f.round_ns = f.sample_ns = f.min_rtt_since_ns = now_ns
+    f.round_bytes = f.sample_bytes = f.bytes_total
+    f.round_acked = atomic_load_i64(&f.signals.acked_bytes)
+    f.round_segments = f.sample_segments = atomic_load_i64(&f.signals.segments)
+    f.round_retrans = f.sample_retrans = atomic_load_i64(&f.signals.retrans)
+    f.round_marked = atomic_load_i64(&f.signals.marked)
+    f.min_rtt_ns = f.min_rtt_next_ns = 0
+    signals_take_min_rtt(&f.signals)
+    dualloop_init(&f.dualloop, now_ns)
 
 
 cdef inline void feedback_gather(
@@ -103,12 +116,12 @@ cdef inline void feedback_gather(
 cdef inline void feedback_run_at(
     Tree* tree, Clients* t, uint32_t row, int64_t now_ns
 ) noexcept nogil:
-    """Let the bucket follow its new limit. Where the tree divides, it may raise: the
-    next control pass does, within what the client's share is by then."""
+    """Let the bucket follow its new limit. Who takes part where the tree divides is
+    raised by the next control pass, within what the client's share is by then."""
     cdef Client* c = clients_at(t, row)
     cdef int64_t old = atomic_load_i64(&c.bucket.rate_bps)
     cdef int64_t new = allowance_limit_bps(&c.allowed, clients_cap_bps(t, row))
-    if tree.divides and tighter_bps(old, new) == old:
+    if tree.divides and c.listed and tighter_bps(old, new) == old:
         return
     allowance_shape(&c.allowed, &c.bucket)
     bucket_set_rate(&c.bucket, new, now_ns)
@@ -131,9 +144,21 @@ cdef inline void feedback_decide(Feed* f) noexcept nogil:
     atomic_store_i64(&f.limit_bps, limit)
 
 
-cdef inline bint feedback_is_over(const Feed* f, int64_t now_ns) noexcept nogil:
+cdef inline bint feedback_is_unknown(const Feed* f) noexcept nogil:
+    """Its path never met congestion: who begins anew is known as well."""
     return (
-        now_ns - f.active_ns >= FEEDBACK_IDLE_NS and f.target_bps == 0
+        f.dualloop.window_bytes == 0 and f.breaker.trips_n == 0
+        and f.breaker.bad_n == 0)
+
+
+cdef inline bint feedback_is_over(const Feed* f, int64_t now_ns) noexcept nogil:
+    """A row that is followed is not given to another client, and a client with an
+    address for each request must not keep as many of them for a minute."""
+    cdef int64_t most_ns = FEEDBACK_IDLE_NS
+    if feedback_is_unknown(f):
+        most_ns = FEEDBACK_IDLE_UNKNOWN_NS
+    return (
+        now_ns - f.active_ns >= most_ns and f.target_bps == 0
         and f.breaker.state == BREAKER_IS_CLOSED)
 
 
@@ -159,9 +184,13 @@ cdef inline bint feedback_one(
     """False when it is not followed any more."""
     cdef Feed* f = &t.feeds[row]
     cdef int64_t before = f.limit_bps
+    cdef uint32_t noted = fb.log.n
+    cdef uint8_t mode = clients_at(t, row).allowed.mode
     cdef Look look
-    f.mode = clients_at(t, row).allowed.mode
     feedback_look(t, f, &look, row, now_ns)
+    if mode == FEED_FULL and f.mode != FEED_FULL:
+        feedback_listen(f, now_ns)
+    f.mode = mode
     steering_target(&fb.log, f, &look)
     if f.mode == FEED_FULL:
         steering_controller(&fb.log, f, &look)
@@ -169,7 +198,8 @@ cdef inline bint feedback_one(
     else:
         f.controller_bps = f.breaker_bps = 0
         f.breaker.state = BREAKER_IS_CLOSED
-    if f.mode == FEED_OFF or feedback_is_over(f, now_ns):
+    # A change is told with the name of the row, so that the row is kept until then.
+    if fb.log.n == noted and (f.mode == FEED_OFF or feedback_is_over(f, now_ns)):
         f.followed = False
         f.target_bps = f.controller_bps = f.breaker_bps = 0
     feedback_decide(f)

@@ -59,7 +59,7 @@ cdef inline bint recycle_may(
     const Clients* t, uint32_t row, int64_t now_ns
 ) noexcept nogil:
     """Not one that the controllers follow: its client would begin anew without what
-    they know of it. They let go of whoever is idle for a minute."""
+    they know of it. They let go of whoever is idle long enough."""
     cdef const Client* c = &t.rows[row]
     cdef bint followed = t.senses and t.feeds[row].followed
     return (

@@ -157,9 +157,9 @@ def test_who_gets_less_than_it_pays_for_is_not_raised_above_its_rate() -> None:
     assert client.seen(now)["target"] == RATE
 
 
-def test_an_idle_client_is_let_go_after_a_minute() -> None:
+def test_an_idle_client_whose_path_was_congested_is_let_go_after_a_minute() -> None:
     client = _testing.SteeredClient(RATE, FULL, START)
-    now = passes(client, START, 2, loses(client, 0.0, 20 * MS))
+    now = passes(client, START, 2, loses(client, 0.01, 20 * MS))
     client.wait(False)
     now = passes(client, now, 59, lambda _: None)
     assert client.seen(now)["followed"]
@@ -190,3 +190,84 @@ def test_the_bucket_follows_whether_or_not_the_server_divides(total: int) -> Non
     client.allow(RATE, ADAPTIVE)
     now = passes(client, now, 0.2, loses(client, 0.0))
     assert client.seen(now)["runs_at"] == RATE
+
+
+def test_one_of_whom_nothing_is_known_is_let_go_after_seconds() -> None:
+    """Rows that are followed can not be given to others: keys that come once, thousands
+    of them, must not hold the table for a minute."""
+    client = _testing.SteeredClient(RATE, FULL, START, rows=1)
+    now = passes(client, START, 2, loses(client, 0.0, 20 * MS))
+    client.wait(False)
+    client.leave(client.row)
+    now = passes(client, now, 4, lambda _: None)
+    assert not client.seen(now)["followed"]
+    assert client.hold(2, now) == client.row
+
+
+def test_what_is_borrowed_up_to_the_ceil_is_not_taken_back() -> None:
+    client = _testing.SteeredClient(RATE, ADAPTIVE, START, total_bps=100 * RATE)
+    client.allow(RATE, ADAPTIVE, ceil_bps=4 * RATE)
+
+    def borrows(now: int) -> None:
+        """And pays after: it has never a token left."""
+        n = client.seen(now)["fill"]
+        client.wait(True)
+        client.spend(n + 1, now)
+
+    now = passes(client, START, 40, borrows)
+    assert client.seen(now)["runs_at"] == 4 * RATE
+    assert client.changes() == []
+
+
+@pytest.mark.parametrize("rate", [10 * RATE, 0])
+def test_a_new_rate_holds_from_the_next_pass_on(rate: int) -> None:
+    """Also when the second, and what is known of it, is not over yet."""
+    client = _testing.SteeredClient(RATE, ADAPTIVE, START)
+    now = passes(client, START, 3.1, loses(client, 0.0))
+    client.allow(rate, ADAPTIVE)
+    now = passes(client, now, 0.1, loses(client, 0.0))
+    seen = client.seen(now)
+    assert (seen["limit"], seen["target"]) == (0, rate)
+
+
+def test_a_limit_that_ends_while_the_client_is_idle_leaves_nothing_behind() -> None:
+    """Nor does the end of the pass's dividing, which would have raised it."""
+    client = _testing.SteeredClient(RATE, FULL, START)
+    client.total_cap(100 * RATE)
+    now = passes(client, START, 12.1, loses(client, 0.2))
+    assert client.seen(now)["runs_at"] <= RATE * 2 // 5
+    client.wait(False)
+    now = passes(client, now, 300, lambda _: None)
+    assert client.seen(now)["state"] == "closed"
+    client.total_cap(0)
+    now = passes(client, now, 1, lambda _: None)
+    assert client.seen(now)["runs_at"] == RATE
+
+
+def test_marks_cut_also_when_there_is_no_news_in_every_pass() -> None:
+    """Of ten thousand downloads, each is asked once a second."""
+    client = _testing.SteeredClient(RATE, FULL, START)
+    number = iter(range(10**6))
+
+    def marked(now: int) -> None:
+        client.wait(True)
+        client.send(RATE // 20, now)
+        if next(number) % 4 == 0:
+            client.network(400, marked=1, rtt_ns=20 * MS, estimate_bps=RATE)
+
+    now = passes(client, START, 2, marked)
+    assert client.seen(now)["controller"]
+
+
+def test_a_loss_before_the_controller_looked_is_none_of_its_business() -> None:
+    """A mode that is raised does not cut for what happened under another."""
+    client = _testing.SteeredClient(RATE, ADAPTIVE, START)
+    now = passes(client, START, 20, loses(client, 0.2, 20 * MS))
+    client.allow(RATE, FULL)
+    now = passes(client, now, 20, loses(client, 0.0, 20 * MS))
+    assert client.changes() == []
+    client.allow(RATE, ADAPTIVE)
+    now = passes(client, now, 20, loses(client, 0.2, 20 * MS))
+    client.allow(RATE, FULL)
+    passes(client, now, 20, loses(client, 0.0, 20 * MS))
+    assert client.changes() == []
