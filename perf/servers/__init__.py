@@ -29,6 +29,7 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
 _PACED: tuple[Kind, ...] = (
     KINDS["penstock"],
+    Penstock(mode="full"),
     KINDS["nginx"],
     HaproxyBwlim(),
     NginxHtb(),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,10 +16,16 @@ CONFIG_NAME = "penstock.toml"
 _SOURCE = Path(__file__).resolve().parents[2] / "server"
 
 
+@dataclass(frozen=True)
 class Penstock:
     """Started by the interpreter that runs the harness."""
 
-    name = "penstock"
+    mode: str = "off"
+    """Which controllers follow every client."""
+
+    @property
+    def name(self) -> str:
+        return "penstock" if self.mode == "off" else "penstock-followed"
 
     def version(self) -> str | None:
         if not (_built_here() or _installed()):
@@ -50,6 +57,8 @@ class Penstock:
         text = config(setup.clients, defer_accept=bool(setup.defer_accept))
         if setup.top_clients is not None:
             text += f"[telemetry]\ntop_clients = {setup.top_clients}\n"
+        if self.mode != "off":
+            text += f'[shaping]\nclient_mode = "{self.mode}"\n'
         path.write_text(text)
         return Launch(
             [*argv, "--config", str(path)], environment(), admin_port, folder=folder
