@@ -10,10 +10,10 @@ Once a second it is told what the last complete second showed.
   other reading, "it sends little, so it may have more", would raise idle clients
   without end (RFC 7661 says the same of a congestion window).
 * T falls, when the client was sent more than 120 % of T and again and again had no
-  token left. With an exact bucket the most of any ten seconds is 120 %, so this is a net for
-  leaks: bytes that no token paid, and debts. The divisor is always ten seconds, as a
-  fresh burst is no offence; nor is what was borrowed up to a ceil, or a burst that was
-  configured: what the bucket allowed is never too much.
+  token left. With an exact bucket the most of any ten seconds is 120 %, so this is a
+  net for leaks: bytes that no token paid, and debts. The divisor is always ten seconds,
+  as a fresh burst is no offence; nor is what was borrowed up to a ceil, or a burst that
+  was configured: what the bucket allowed is never too much.
 * The two factors do not undo each other, and a mean of ten seconds lags: so a step
   comes only when every second of the mean is younger than the last change of T or R.
 """
