@@ -1,6 +1,7 @@
 """docs/configuration.md names every key with its default; links lead somewhere."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from penstock.settings import Client, Group, Settings
 
 _ROW = re.compile(r"^\| `(?P<key>\w+)`[^|]*\|(?P<cells>.*)\|$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+_TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Documented in words: what the number None stands for.
 _IN_WORDS = {"root", "cpus", "token_sha256", "total_rate", "state_dir", "header"}
 _IN_WORDS |= {"alertmanager_token_sha256"}
@@ -93,6 +95,14 @@ def test_defaults_of_timed_limits_are_documented_as_they_are(
                 assert cells.startswith(" none "), (section, name)
             else:
                 assert f'`"{field.default}"`' in cells, (section, name)
+
+
+def test_the_example_of_a_policy_obeys_the_alerts_of_one_server(root: Path) -> None:
+    text = (root / "docs" / "configuration.md").read_text()
+    examples = [tomllib.loads(toml) for toml in _TOML.findall(text)]
+    [policies] = [found["policies"] for found in examples if "policies" in found]
+    [policy] = (Policy.model_validate(said) for said in policies.values())
+    assert "instance" in policy.labels
 
 
 @pytest.mark.parametrize(
