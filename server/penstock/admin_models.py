@@ -288,7 +288,9 @@ class ServerView(BaseModel):
     config_version: int
     rate_bps: int | None = Field(description="bytes per second; null: no limit")
     effective_bps: int | None = Field(description="it has now; null: no limit")
-    cap_bps: int | None = Field(description="of a schedule or quota; null: none")
+    cap_bps: int | None = Field(
+        description="of a schedule, quota or policy; null: none"
+    )
     limited_by: Limiter = Field(description="what keeps it from more now")
     mean_bps: int = Field(
         description="bytes per second over the last ten complete seconds"
