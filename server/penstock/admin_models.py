@@ -200,7 +200,9 @@ class ClientView(Row):
     target_bps: int | None = Field(description="as rate_bps")
     group: str | None = Field(description="null: directly below the server")
     requests_total: int
-    connections: int
+    connections: int = Field(
+        description="from its addresses, whoever their requests are of"
+    )
     transfers: int
     parked: int
     fill_bytes: int = Field(description="tokens in the bucket; negative: debt")
