@@ -112,7 +112,7 @@ class GroupRow(NamedTuple):
 class ServerRow(NamedTuple):
     rate_bps: int  # of all clients together; 0 = unlimited
     effective_bps: int  # with the cap, at which its bucket runs now; 0 = unlimited
-    cap_bps: int  # one more limit, of a schedule or quota; 0 = none
+    cap_bps: int  # one more limit, of a schedule, quota or policy; 0 = none
     limited_by: Limiter  # what keeps it from more now
     mean_bps: int  # bytes per second over the last ten complete seconds
     bytes_total: int  # never falls

@@ -65,15 +65,20 @@ def _add_limit(app: FastAPI, control: Control) -> None:
     ) -> LimitChanged:
         require_version(if_match, control.version)
         others = change.given()
-        client_id, rate = others.pop("client_id"), others.pop("target_bps")
+        client_id = others.pop("client_id")
+        # Who has no rate of its own keeps that of its class, whatever it becomes.
+        rate = others.pop("target_bps", control.tree.spec(client_id).rate_bps)
         version = changed(
             lambda: control.set_limit(client_id, rate, **others),
             _key(client_id),
             LIMIT_FIELDS,
         )
         response.headers.update(etag(version))
+        holds = control.tree.member(client_id).allowed
         return LimitChanged(
-            client_id=client_id, target_bps=rate, config_version=version
+            client_id=client_id,
+            target_bps=holds.rate_bps or None,
+            config_version=version,
         )
 
 

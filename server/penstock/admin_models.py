@@ -4,7 +4,14 @@ import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from penstock.allowances import (
     DEFAULT_WEIGHT,
@@ -89,17 +96,26 @@ class LimitChange(Change):
     stays as it was."""
 
     client_id: ClientId
-    target_bps: Bps
+    target_bps: Bps = UNLIMITED
     ceil_bps: Bps | None = Field(None, description="null: as target_bps")
     min_bps: MinBps = 0
     weight: Weight = DEFAULT_WEIGHT
     group: GroupName | None = Field(None, description="null: none")
-    mode: Mode = Field("off", description="which controllers follow it")
+    mode: Mode | None = Field(
+        "off",
+        description="which controllers follow it; null: those of the default class",
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "LimitChange":
+        if self.model_fields_set == {"client_id"}:
+            raise ValueError("what is to change is missing, like target_bps")
+        return self
 
 
 class LimitChanged(BaseModel):
     client_id: str
-    target_bps: int
+    target_bps: int | None = Field(description="that holds; null: no limit")
     config_version: int
 
 
@@ -200,7 +216,9 @@ class ClientView(Row):
     target_bps: int | None = Field(description="as rate_bps")
     group: str | None = Field(description="null: directly below the server")
     requests_total: int
-    connections: int
+    connections: int = Field(
+        description="from its addresses, whoever their requests are of"
+    )
     transfers: int
     parked: int
     fill_bytes: int = Field(description="tokens in the bucket; negative: debt")
@@ -288,7 +306,9 @@ class ServerView(BaseModel):
     config_version: int
     rate_bps: int | None = Field(description="bytes per second; null: no limit")
     effective_bps: int | None = Field(description="it has now; null: no limit")
-    cap_bps: int | None = Field(description="of a schedule or quota; null: none")
+    cap_bps: int | None = Field(
+        description="of a schedule, quota or policy; null: none"
+    )
     limited_by: Limiter = Field(description="what keeps it from more now")
     mean_bps: int = Field(
         description="bytes per second over the last ten complete seconds"

@@ -10,6 +10,7 @@ UNLIMITED = 0  # a rate that is no limit
 Source = Literal["default", "file", "api"]  # who said what a node is allowed
 Cap = Literal["schedule", "quota", "policy"]
 Mode = Literal["off", "adaptive", "full"]  # which controllers follow a client
+ModeSaid = Literal[Mode, "none"]  # in a command; none takes back what was said before
 MODES: tuple[Mode, ...] = get_args(Mode)  # by the engine's number
 
 # What keeps a node from more; the order is the engine's.

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from penstock import __version__
-from penstock.allowances import Mode
+from penstock.allowances import ModeSaid
 from penstock.errors import EXIT_CRASHED, EXIT_REFUSED, PenstockError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -192,14 +192,14 @@ def check_config(file: str, /) -> None:
 @app.command
 def limit(
     client: str,
-    rate: str,
+    rate: Annotated[str | None, Parameter(show_default=False)] = None,
     /,
     *,
     ceil: _Said = None,
     min_: Annotated[str | None, Parameter(name="--min", show_default=False)] = None,
     weight: Annotated[int | None, Parameter(show_default=False)] = None,
     group: _Said = None,
-    mode: Annotated[Mode | None, Parameter(show_default=False)] = None,
+    mode: Annotated[ModeSaid | None, Parameter(show_default=False)] = None,
     admin: str = ADMIN_URL,
     token_file: Path | None = None,
 ) -> None:
@@ -212,12 +212,14 @@ def limit(
 
     penstock limit user_123 10MB/s --ceil 40MB/s --min 2MB/s --weight 300 --group ci
 
+    penstock limit user_123 --mode off
+
     Parameters
     ----------
     client
         Its id: a name of the configuration, or an address (IPv6: its /64).
     rate
-        RATE over all its connections, like 5MB/s.
+        RATE over all its connections, like 5MB/s. Without, the one it has stays.
     ceil
         RATE up to which it may borrow what its group can spare; 0: not at all.
     min_
@@ -229,7 +231,8 @@ def limit(
         The group that it belongs to; "" for none.
     mode
         Which controllers follow it: adaptive has a target that adapts, full also cuts
-        for loss and congestion marks, and breaks.
+        for loss and congestion marks, and breaks; off: none of them. none takes its
+        own mode back: that of the default class holds.
     admin
         URL of the server's admin API.
     token_file

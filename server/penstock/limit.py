@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from penstock.adminclient import AdminClient
-from penstock.allowances import Mode
+from penstock.allowances import ModeSaid
 from penstock.clientids import check_client_id, check_group_name
 from penstock.errors import PenstockError
 from penstock.rates import format_rate, parse_rate
@@ -21,7 +21,7 @@ class Options:
     ceil: str | None = None
     min: str | None = None
     weight: int | None = None
-    mode: Mode | None = None  # of a client only
+    mode: ModeSaid | None = None  # of a client only
 
     def body(self) -> dict[str, int | str | None]:
         """Of a request; what was not said is not in it.
@@ -37,13 +37,13 @@ class Options:
         if self.weight is not None:
             said["weight"] = self.weight
         if self.mode is not None:
-            said["mode"] = self.mode
+            said["mode"] = None if self.mode == "none" else self.mode
         return said
 
 
 def set_limit(
     client_id: str,
-    rate: str,
+    rate: str | None,
     admin: AdminClient,
     options: Options | None = None,
     group: str | None = None,
@@ -51,6 +51,7 @@ def set_limit(
     """Change a client's limit; returns a line that says what holds now.
 
     Args:
+        rate: None for the one it has, its own or that of its class.
         group: "" for none, None for the one it is in.
 
     Raises:
@@ -58,15 +59,18 @@ def set_limit(
     """
     change: dict[str, Any] = {
         "client_id": _name("CLIENT", check_client_id, client_id),
-        "target_bps": _rate("RATE", rate),
         **(options or Options()).body(),
     }
+    if rate is not None:
+        change["target_bps"] = _rate("RATE", rate)
     if group is not None:
         change["group"] = _name("--group", check_group_name, group) if group else None
+    if len(change) == 1:
+        raise PenstockError("RATE is missing, or an option that says what changes")
     response = admin.ask("POST", "/config", change)
     answer = admin.understood(response)
     try:
-        said = f"{answer['client_id']}: {format_rate(answer['target_bps'])}"
+        said = f"{answer['client_id']}: {_limit(answer['target_bps'])}"
         return f"{said} (config version {answer['config_version']})"
     except (KeyError, TypeError):
         raise admin.stranger(response) from None
@@ -109,14 +113,16 @@ def _plan(admin: AdminClient, response: httpx.Response) -> dict[str, int | None]
 
 
 def _words(plan: dict[str, int | None]) -> str:
-    rate_bps = plan["rate_bps"]
     rates = [
         f"{key.removesuffix('_bps')} {format_rate(value)}"
         for key in ("ceil_bps", "min_bps")
         if (value := plan[key])
     ]
-    limit = format_rate(rate_bps) if rate_bps else "no limit"
-    return ", ".join([limit, *rates, f"weight {plan['weight']}"])
+    return ", ".join([_limit(plan["rate_bps"]), *rates, f"weight {plan['weight']}"])
+
+
+def _limit(rate_bps: int | None) -> str:
+    return format_rate(rate_bps) if rate_bps else "no limit"
 
 
 def _name(what: str, check: Callable[[str], str], name: str) -> str:

@@ -6,6 +6,7 @@ import trio
 
 from penstock.durations import SECOND_NS
 from penstock.facade import Clients
+from penstock.open_breakers import OpenBreakers
 from penstock.steered import Steered
 
 # What a tenant leaves is lent after one pass or two, and taken back as fast.
@@ -25,11 +26,13 @@ class Sharing:
         late_ns: how much later than due the latest one began.
         active: clients that were active before the last pass.
         backlogged: of them, those who wanted more than they got.
+        breakers: whose is open.
     """
 
     def __init__(self, clients: Clients, steered: Steered) -> None:
         self._clients = clients
         self._steered = steered
+        self.breakers = OpenBreakers(clients)
         self.passes = 0
         self.busy_ns = 0
         self.late_ns = 0
@@ -53,7 +56,9 @@ class Sharing:
         """Returns the nanoseconds that it took."""
         began_ns = time.monotonic_ns()
         done = self._clients.share()
-        self._steered.note(self._clients.feedback_changes())
+        changes = self._clients.feedback_changes()
+        self._steered.note(changes)
+        self.breakers.note(changes)
         took_ns = time.monotonic_ns() - began_ns
         self.busy_ns += took_ns
         self.passes += 1

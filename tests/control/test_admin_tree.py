@@ -48,6 +48,29 @@ async def test_a_limit_can_say_what_else_changes(
         assert clients.rows["a"].ceil_bps == 0
 
 
+async def test_a_mode_is_set_and_taken_back_without_a_word_about_the_rate(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control(
+        '[shaping]\nclient_rate = "10MB/s"\nclient_mode = "adaptive"'
+    )
+    async with api(control) as client:
+        change = {"client_id": "x", "mode": "off"}
+        answer = await client.post("/config", json=change)
+        assert answer.json()["target_bps"] == 10 * MB
+        assert clients.rows["x"].mode == "off"
+        assert control.tree.spec("x").rate_bps is None
+        await client.post("/config", json=change | {"mode": None})
+        assert clients.rows["x"].mode == "adaptive"
+        await client.post("/config", json=change | {"target_bps": 5 * MB})
+        answer = await client.post("/config", json=change | {"mode": "full"})
+        assert answer.json()["target_bps"] == 5 * MB
+    unlimited = make_control()
+    async with api(unlimited) as client:
+        answer = await client.post("/config", json=change)
+        assert answer.json()["target_bps"] is None
+
+
 @pytest.mark.parametrize(
     ("plan", "holds"),
     [

@@ -33,7 +33,7 @@ class Server:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
         if request.method == "POST":
-            change = json.loads(request.content)
+            change = {"target_bps": None} | json.loads(request.content)
             return httpx.Response(200, json={**change, "config_version": 7})
         if request.method == "PUT":
             self.plan = NOTHING | json.loads(request.content)
@@ -59,6 +59,7 @@ class Server:
         (Options(ceil="0", min="0"), None, {"ceil_bps": None, "min_bps": 0}),
         (Options(min="8Mbit/s", weight=300), None, {"min_bps": MB, "weight": 300}),
         (Options(mode="full"), None, {"mode": "full"}),
+        (Options(mode="none"), None, {"mode": None}),
         (Options(), "team/ci", {"group": "team/ci"}),
         (Options(), "", {"group": None}),
     ],
@@ -70,6 +71,27 @@ def test_limit_sends_only_what_was_said(
     said = set_limit("a", "5MB/s", server.admin, options, group)
     assert said == "a: 5MB/s (config version 7)"
     assert server.sent == {"client_id": "a", "target_bps": 5 * MB, **sent}
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (["--mode", "off"], {"mode": "off"}),
+        (["--mode", "none", "--weight", "3"], {"mode": None, "weight": 3}),
+        (["--group", ""], {"group": None}),
+    ],
+)
+def test_what_is_said_of_a_client_without_a_rate_leaves_its_rate_alone(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sent: dict[str, Any],
+) -> None:
+    server = Server()
+    monkeypatch.setattr("penstock.adminclient.AdminClient", lambda *_: server.admin)
+    assert run(["limit", "a", *options]) == 0
+    assert server.sent == {"client_id": "a", **sent}
+    assert capsys.readouterr().out == "a: no limit (config version 7)\n"
 
 
 def test_a_new_group_has_what_was_said() -> None:
@@ -101,6 +123,7 @@ def test_the_name_of_a_group_reaches_the_server_as_it_is(name: str) -> None:
     [
         (lambda a: set_limit("a", "5", a, Options(ceil="fast")), "--ceil: 'fast' is"),
         (lambda a: set_limit("a", "5", a, Options(min="1.5B")), "--min: '1.5B' is not"),
+        (lambda a: set_limit("a", None, a), "RATE is missing, or an option"),
         (lambda a: set_limit("a", "0", a), "RATE: 0 bytes per second is not from 1"),
         (lambda a: set_limit("a", "5", a, group="x" * 65), "the name of a group has 1"),
         (lambda a: set_group("", "5", a), "the name of a group has 1 to 64 bytes"),

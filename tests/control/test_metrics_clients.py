@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry
 
 from penstock.metrics_clients import CLIENT_FAMILIES, ROWS_AT_ONCE
 from penstock.telemetry import collect
-from tests.control.fakerows import FakeRow
+from tests.control.fakerows import FakeChange, FakeRow
 from tests.control.fakes import FakeClients, MakeControl
-from tests.control.test_metrics import of, scrape
+from tests.control.test_metrics import by_cause, of, scrape
 
 
 def test_among_idle_clients_those_with_a_limit_of_their_own_are_named(
@@ -44,6 +44,33 @@ def test_the_worst_jitter_is_that_of_a_client_that_penstock_holds_back(
         name = f"c{i}"
         clients.rows[name] = FakeRow(name, jitter_ratio=jitter, limited_by=cause)
     assert of(scrape(control), "penstock_jitter_ratio") == {"": 0.3}
+
+
+def test_whose_breaker_is_not_closed_is_named_with_its_state(
+    make_control: MakeControl, clients: FakeClients
+) -> None:
+    control = make_control("[telemetry]\ntop_clients = 2")
+
+    def states(**changes: tuple[str, str]) -> dict[tuple[str, str], float]:
+        """After a control pass; of each client what is told and what it is then."""
+        for name, (change, state) in changes.items():
+            clients.unread.append(FakeChange(name, "breaker", change))
+            clients.rows[name] = FakeRow(name, breaker=state)
+        control.sharing.pass_once()
+        return by_cause(scrape(control), "penstock_client_breaker_state")
+
+    clients.unread.append(FakeChange("z", "controller", "loss"))
+    assert states() == {}
+    assert states(b=("degraded", "degraded"), a=("frozen", "frozen")) == {
+        ("a", "frozen"): 1,
+        ("b", "degraded"): 1,
+    }
+    assert states(
+        b=("half_open", "half_open"), c=("degraded",) * 2, d=("degraded",) * 2
+    ) == {("a", "frozen"): 1, ("b", "half_open"): 1, ("other", "degraded"): 2}
+    clients.rows["a"] = FakeRow("a")  # by a mode that has no breaker
+    del clients.rows["d"]
+    assert states(b=("closed", "closed")) == {("c", "degraded"): 1}
 
 
 async def test_while_clients_are_written_others_have_their_turn(

@@ -338,6 +338,22 @@ def test_clients_from_a_groups_network_belong_to_it(
     assert groups(server)["127.0.0.42"] == "office"
 
 
+def test_connections_count_for_their_address_and_transfers_for_who_is_named(
+    serve: Callable[[str], Server],
+) -> None:
+    server = serve(f"[clients.ann]\nrate = 1000\n{token('secret')}")
+
+    def counts(client_id: str) -> tuple[int, int]:
+        row = server.ask(f"/clients/{client_id}")
+        return row["connections"], row["transfers"]
+
+    with Peer(server, STRANGER) as peer:
+        peer.send(request("/big", authorization="Bearer secret"))
+        server.wait("the transfer", lambda: counts("ann") == (0, 1))
+        assert counts(STRANGER) == (1, 0)
+        peer.reset()
+
+
 def test_rows_are_let_go_when_connections_end(
     serve: Callable[[str], Server],
 ) -> None:

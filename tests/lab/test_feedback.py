@@ -90,6 +90,14 @@ def row(server: Server) -> Any:
     return server.ask(f"/clients/{US}")
 
 
+def metric(server: Server, series: str) -> float | None:
+    """Its value; None: there is no such series."""
+    with urllib.request.urlopen(f"{server.admin}/metrics") as response:
+        text = response.read().decode()
+    found = re.search(rf"^{re.escape(series)} (\S+)", text, re.MULTILINE)
+    return float(found[1]) if found else None
+
+
 @pytest.mark.alone
 @pytest.mark.slow
 def test_a_path_that_loses_a_fifth_trips_the_breaker_which_recovers_by_its_schedule(
@@ -112,6 +120,8 @@ def test_a_path_that_loses_a_fifth_trips_the_breaker_which_recovers_by_its_sched
         assert row(server)["breaker_bps"] <= RATE * 2 // 5
         assert row(server)["effective_bps"] <= RATE * 2 // 5
         assert row(server)["feedback"]["loss_ratio"] >= 0.15
+        named = f'penstock_client_breaker_state{{client_id="{US}",state="degraded"}}'
+        assert metric(server, named) == 1
         lab.change("down", loss=0.0)
         began = time.monotonic()
         # Who gives up and tries again only adds to the loss: it is told when to.
@@ -124,6 +134,7 @@ def test_a_path_that_loses_a_fifth_trips_the_breaker_which_recovers_by_its_sched
             time.sleep(0.2)
         took = time.monotonic() - began
     assert "retry-after" not in server.get("/hello.txt").headers
+    assert metric(server, named) is None
     steps = list(dict.fromkeys(round(share, 2) for share in shares if share >= 0.4))
     assert steps[-2:] == [0.55, 0.75]
     assert 4 + 3 * 10 - 2 <= took <= 4 + 3 * 10 + 8
@@ -140,15 +151,8 @@ def test_loss_cuts_and_the_numbers_that_made_it_so_are_shown(
         feedback = row(server)["feedback"]
     assert feedback["retransmitted"] > 0
     assert 0.019 < feedback["min_rtt_seconds"] < 0.1
-    with urllib.request.urlopen(f"{server.admin}/metrics") as response:
-        text = response.read().decode()
-    found = re.search(
-        r'^penstock_feedback_changes_total\{change="loss",kind="controller"\} (\S+)',
-        text,
-        re.MULTILINE,
-    )
-    assert found
-    assert float(found[1]) >= 1
+    counter = 'penstock_feedback_changes_total{change="loss",kind="controller"}'
+    assert (metric(server, counter) or 0) >= 1
 
 
 def paced(server: Server) -> bool:

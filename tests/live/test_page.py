@@ -12,6 +12,7 @@ import httpx
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -156,6 +157,19 @@ def test_the_token_is_asked_for_until_it_is_right(
     page.find("#limit [name=client]").send_keys("user_123")
     page.find("#limit [name=rate]").send_keys("5MB/s\n")
     page.wait("the row", lambda: page.cell("user_123", "limit") == "5.00 MB/s")
+
+
+def test_the_question_for_the_token_can_not_be_waved_away(
+    chrome: Chrome, guarded: Server
+) -> None:
+    page = Page(chrome, guarded)
+    page.wait("the question", lambda: page.find("#token").is_displayed())
+    for _ in range(3):
+        page.find("#token [name=token]").send_keys(Keys.ESCAPE)
+        page.wait("the question", lambda: page.find("#token").is_displayed())
+    page.find("#token [name=token]").send_keys(TOKEN + "\n")
+    page.wait("the state", lambda: page.text("#state") == "serving")
+    assert not page.find("#token").is_displayed()
 
 
 def test_a_page_finds_a_server_that_comes_back(

@@ -56,6 +56,14 @@ def test_rules_use_only_what_others_record(rules: list[dict[str, Any]]) -> None:
     assert used <= recorded
 
 
+def test_rules_ask_for_the_job_that_prometheus_has(
+    rules: list[dict[str, Any]],
+) -> None:
+    scraped = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
+    asked = {j for r in rules for j in re.findall(r'\bjob="([^"]*)"', r["expr"])}
+    assert asked == {job["job_name"] for job in scraped}
+
+
 def test_every_alert_says_whom_it_is_for_and_what_to_do(
     alerts: dict[str, dict[str, Any]],
 ) -> None:

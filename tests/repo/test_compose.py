@@ -1,5 +1,6 @@
 """docker-compose.yml: right by its schema, and what it mounts is there."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,22 @@ def test_prometheus_finds_its_rules_and_alertmanager(
     [[target]] = [s["targets"] for s in to["static_configs"]]
     assert services["alertmanager"]["network_mode"] == "service:penstock"
     assert f"{target}:{target.split(':')[1]}" in services["penstock"]["ports"]
+
+
+def test_prometheus_keeps_what_the_documentation_looks_back_on(
+    root: Path, services: dict[str, Any]
+) -> None:
+    text = (root / "docs" / "deployment.md").read_text()
+    days = [int(window) for window in re.findall(r"\[(\d+)d\]", text)]
+    flags = dict(word.split("=") for word in services["prometheus"]["command"])
+    assert int(flags["--storage.tsdb.retention.time"].removesuffix("d")) > max(days)
+
+
+def test_prometheus_reads_and_writes_what_is_mounted(services: dict[str, Any]) -> None:
+    flags = dict(word.split("=") for word in services["prometheus"]["command"])
+    mounts = [v.split(":")[1] for v in services["prometheus"]["volumes"]]
+    assert flags["--config.file"] in mounts
+    assert flags["--storage.tsdb.path"] in mounts
 
 
 def test_files_copied_into_the_image_exist_and_are_not_ignored(root: Path) -> None:

@@ -1,20 +1,26 @@
 """docs/configuration.md names every key with its default; links lead somewhere."""
 
 import re
+import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
+from penstock.allowances import Cap, Limiter
 from penstock.calendars import format_time_of_day
 from penstock.durations import format_duration
 from penstock.policies import Policy
 from penstock.quotas import Quota
 from penstock.schedules import Schedule
 from penstock.settings import Client, Group, Settings
+from penstock.steered import CHANGES
 
 _ROW = re.compile(r"^\| `(?P<key>\w+)`[^|]*\|(?P<cells>.*)\|$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+_BULLETS = re.compile(r"^\* ((?:`\w+`,? ?)+):", re.MULTILINE)
+_TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Documented in words: what the number None stands for.
 _IN_WORDS = {"root", "cpus", "token_sha256", "total_rate", "state_dir", "header"}
 _IN_WORDS |= {"alertmanager_token_sha256"}
@@ -93,6 +99,34 @@ def test_defaults_of_timed_limits_are_documented_as_they_are(
                 assert cells.startswith(" none "), (section, name)
             else:
                 assert f'`"{field.default}"`' in cells, (section, name)
+
+
+def test_the_example_of_a_policy_obeys_the_alerts_of_one_server(root: Path) -> None:
+    text = (root / "docs" / "configuration.md").read_text()
+    examples = [tomllib.loads(toml) for toml in _TOML.findall(text)]
+    [policies] = [found["policies"] for found in examples if "policies" in found]
+    [policy] = (Policy.model_validate(said) for said in policies.values())
+    assert "instance" in policy.labels
+
+
+def names_in_bullets(root: Path, heading: str) -> set[str]:
+    """What the list below a heading of docs/configuration.md says something of."""
+    text = (root / "docs" / "configuration.md").read_text()
+    _, _, after = text.partition(f"\n### {heading}\n")
+    body, _, _ = after.partition("\n#")
+    return {
+        name for names in _BULLETS.findall(body) for name in names[1:-1].split("`, `")
+    }
+
+
+def test_every_kind_of_event_is_documented(root: Path) -> None:
+    caps, controllers = set(get_args(Cap)), {kind for kind, _ in CHANGES}
+    kinds = {"limit", "group", "config", "lost"} | caps | controllers
+    assert names_in_bullets(root, "Events") == kinds
+
+
+def test_every_cause_that_limits_is_documented(root: Path) -> None:
+    assert names_in_bullets(root, "Why is it slow?") == set(get_args(Limiter))
 
 
 @pytest.mark.parametrize(

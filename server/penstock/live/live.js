@@ -112,7 +112,8 @@ function token(wasWrong) {
       question = null;
       resolve(form.token.value);
     };
-    at("token").oncancel = (event) => event.preventDefault();
+    // Esc closes it in the end, whatever a page prevents: the question comes back.
+    at("token").onclose = () => question && at("token").showModal();
     at("token").showModal();
   });
   state("the admin token is needed", true);
