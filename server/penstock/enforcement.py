@@ -3,7 +3,8 @@
 Pure: what was notified, settings and now go in; what changed comes out. An alert is
 known by its fingerprint, and the last that was said of it holds. So a notification may
 come any number of times; it only renews. That an alert is resolved is not believed when
-it began to fire anew after that: it was said late.
+it began to fire anew after that: it was said late. When it began is no sign of that: of
+two Prometheus servers that see the same, Alertmanager tells the earlier moment.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,11 @@ class Alert(NamedTuple):
 
     def fires_at(self, now: datetime) -> bool:
         return self.fires and (self.ends_at is None or now < self.ends_at)
+
+    @property
+    def over_at(self) -> datetime:
+        """Of one that does not fire: nothing of it that began until then goes on."""
+        return max(self.starts_at, self.ends_at or self.starts_at)
 
 
 class Change(NamedTuple):
@@ -197,7 +203,7 @@ class Enforcement:
                 alert.starts_at, now, alert.ends_at or _NEVER
             )
             self._make_room(name, active)
-        elif active and said and alert.starts_at >= said.starts_at:
+        elif active and said and said.starts_at <= alert.over_at:
             del active.said[alert.fingerprint]
             if not active.said:
                 del self._active[name]

@@ -95,6 +95,13 @@ def test_that_an_earlier_time_is_over_does_not_end_the_present_one() -> None:
     assert not enforcement.is_active("calm")
 
 
+@pytest.mark.parametrize(("began_s", "goes_on"), [(7, False), (60, False), (100, True)])
+def test_an_end_counts_for_what_began_before_it(began_s: int, goes_on: bool) -> None:
+    enforcement = told(fires(at=NOON + began_s * SECOND))
+    enforcement.notify([resolved(at=NOON, ends_at=NOON + 60 * SECOND)], NOON)
+    assert enforcement.is_active("calm") is goes_on
+
+
 def test_of_one_notification_only_what_it_comes_to_is_a_change() -> None:
     enforcement = told(fires("a"))
     assert enforcement.notify([resolved("a"), fires("b")], NOON).changes == []
