@@ -7,6 +7,7 @@ it began to fire anew after that: it was said late. When it began is no sign of 
 two Prometheus servers that see the same, Alertmanager tells the earlier moment.
 """
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -146,6 +147,7 @@ class Enforcement:
                 self._take(name, alert, now)
             if matching:
                 concerned.append(name)
+                self._make_room(name)
         done = Notified(concerned, self._changes(before, "resolved"))
         self.notified[done.result] += 1
         return done
@@ -202,16 +204,22 @@ class Enforcement:
             active.said[alert.fingerprint] = _Said(
                 alert.starts_at, now, alert.ends_at or _NEVER
             )
-            self._make_room(name, active)
         elif active and said and said.starts_at <= alert.over_at:
             del active.said[alert.fingerprint]
             if not active.said:
                 del self._active[name]
 
-    def _make_room(self, name: str, active: _Active) -> None:
-        if len(active.said) > ALERTS_MAX:
-            policy, said = self.policies[name], active.said
-            del said[min(said, key=lambda key: said[key].until(policy))]
+    def _make_room(self, name: str) -> None:
+        """Once all is taken: what the same notification resolves needs none."""
+        active = self._active.get(name)
+        if active is None or len(active.said) <= ALERTS_MAX:
+            return
+        policy, said = self.policies[name], active.said
+        active.said = dict(
+            heapq.nlargest(
+                ALERTS_MAX, said.items(), key=lambda item: item[1].until(policy)
+            )
+        )
 
     def _changes(self, before: Iterable[str], ended: Why) -> list[Change]:
         """Against what was active ``before``; one that ended did so for ``ended``."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from penstock.caps import Cap, Target
-from penstock.enforcement import ALERTS_MAX, Alert, Change, Enforcement
+from penstock.enforcement import ALERTS_MAX, Alert, Change, Enforcement, _Said
+from penstock.policies import Policy
 from tests.control.test_calendars import utc
 from tests.control.test_policies import ALERT, policy
 
@@ -176,6 +177,34 @@ def test_more_alerts_than_fit_replace_those_that_end_first() -> None:
     [one] = enforcement.active()
     assert len(one.alerts) == ALERTS_MAX
     assert "first" not in {alert.fingerprint for alert in one.alerts}
+
+
+def test_room_is_made_once_whatever_the_length_of_a_notification(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[datetime] = []
+    until = _Said.until
+
+    def counted(said: _Said, calm: Policy) -> datetime:
+        looks.append(until(said, calm))
+        return looks[-1]
+
+    monkeypatch.setattr(_Said, "until", counted)
+    several = 5 * ALERTS_MAX
+    told(*(fires(f"f{i}") for i in range(several)))
+    assert len(looks) <= several
+
+
+def test_what_is_resolved_takes_no_room_from_what_fires() -> None:
+    several = range(ALERTS_MAX + ALERTS_MAX // 2)
+    over = several[ALERTS_MAX // 2 :]
+    enforcement = told(
+        *(fires(f"f{i}") for i in several), *(resolved(f"f{i}") for i in over)
+    )
+    [one] = enforcement.active()
+    assert [a.fingerprint for a in one.alerts] == [
+        f"f{i}" for i in several[: ALERTS_MAX // 2]
+    ]
 
 
 moments = st.integers(0, 7200).map(lambda seconds: NOON + timedelta(seconds=seconds))
