@@ -48,6 +48,7 @@ class Control:
         tree: what holds: what the file says, and over it what the API says.
         overrides: what the API says.
         events: tells who watches of every change.
+        admin_errors: how many requests of the admin API met a bug.
     """
 
     def __init__(self, source: Source, settings: Settings, clients: Clients) -> None:
@@ -61,6 +62,7 @@ class Control:
         self.state = State.STARTING
         self.reloads_ok = 0
         self.reloads_refused = 0
+        self.admin_errors = 0
         self.version = 1
         self.tree = Tree()
         self.overrides = Overrides()
