@@ -4,7 +4,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -59,12 +59,14 @@ def add_events(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) 
         ] = None,
     ) -> Response:
         at = _number(last_event_id)
+        token = control.settings.admin.token_sha256
         return EventStream(
             control.events,
             after if at is None else at,
             live if clients else None,
             find,
             seats,
+            lambda: control.settings.admin.token_sha256 == token,
         )
 
 
@@ -83,7 +85,8 @@ def frame(kind: str, data: Mapping[str, Any], number: int | None = None) -> byte
 
 
 class EventStream(Response):
-    """A response that goes on until the peer leaves or the log is closed.
+    """A response that goes on until the peer leaves or the log is closed, or another
+    token is asked for than the one it began with.
 
     It holds a place in the log, and what is being sent: whoever reads slowly misses
     events, and whoever stops reading is cut by the kernel (``admin_server``).
@@ -93,6 +96,7 @@ class EventStream(Response):
         live: for what clients do; None: only events.
         find: which of them.
         seats: for how many at once.
+        may_see: whether the peer still may.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class EventStream(Response):
         live: LiveClients | None,
         find: str,
         seats: trio.Semaphore,
+        may_see: Callable[[], bool],
     ) -> None:
         super().__init__()
         self._log = log
@@ -110,6 +115,7 @@ class EventStream(Response):
         self._live = live
         self._find = find
         self._seats = seats
+        self._may_see = may_see
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -130,12 +136,12 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         with nullcontext() if self._live is None else self._live.watching():
             await self._send_events(send)
-        await _send(send, self._news(), more=False)
+        await _send(send, self._news() if self._may_see() else b"", more=False)
 
     async def _send_events(self, send: Send) -> None:
         period_s = HEARTBEAT_S if self._live is None else LIVE_PERIOD_S
         due = trio.current_time() if self._live is not None else _next(period_s)
-        while not self._log.closed:
+        while not self._log.closed and self._may_see():
             chunk = self._news()
             if trio.current_time() >= due:
                 chunk += await self._beat()

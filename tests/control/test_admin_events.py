@@ -15,6 +15,7 @@ from penstock.live_clients import LIVE_ROWS_MAX, LiveClients
 from tests.control.api import api
 from tests.control.fakerows import FakeRow, FakeServerRow
 from tests.control.fakes import FakeClients, FakeEngine, MakeControl
+from tests.control.files import rewrite
 from tests.control.streams import opened, watching
 
 MB = 10**6
@@ -152,6 +153,29 @@ async def test_events_are_guarded_as_all_else(make_control: MakeControl) -> None
         async with watching(control, **headers) as stream:
             assert (stream.status, stream.ended) == (status, True)
     async with watching(control, authorization="Bearer secret") as stream:
+        assert (stream.status, stream.ended) == (200, False)
+
+
+async def test_another_token_ends_the_streams_of_the_one_before(
+    make_control: MakeControl,
+) -> None:
+    def asks_for(token: str, rate: int) -> str:
+        digest = sha256(token.encode()).hexdigest()
+        return f'[admin]\ntoken_sha256 = "{digest}"\n[clients.a]\nrate = {rate}'
+
+    control = make_control(asks_for("old", 1))
+    async with watching(control, authorization="Bearer old") as stream:
+        rewrite(control, asks_for("old", 2))
+        control.reload()
+        await wait_all_tasks_blocked()
+        assert not stream.ended
+        stream.read()
+        rewrite(control, asks_for("new", 3))
+        control.reload()
+        await wait_all_tasks_blocked()
+        assert stream.ended
+        assert stream.read() == []
+    async with watching(control, authorization="Bearer new") as stream:
         assert (stream.status, stream.ended) == (200, False)
 
 
