@@ -5,15 +5,16 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Annotated, Any
 
 import trio
 from fastapi import FastAPI, Header, Query, Response
 from fastapi.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from penstock.admin_models import Reason
+from penstock.admin_server import STALLED_TIMEOUT_MS
 from penstock.clientids import MAX_CLIENT_ID_BYTES
 from penstock.control import Control
 from penstock.events import EventLog, rfc3339
@@ -89,7 +90,8 @@ class EventStream(Response):
     token is asked for than the one it began with.
 
     It holds a place in the log, and what is being sent: whoever reads slowly misses
-    events, and whoever stops reading is cut by the kernel (``admin_server``).
+    events, and whoever stops reading is cut: by the kernel (``admin_server``), and
+    here, so that nothing in between can hold the seat.
 
     Args:
         after: the event that was seen last; None: begin with the next one.
@@ -127,7 +129,8 @@ class EventStream(Response):
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_wait_until_gone, receive, nursery.cancel_scope)
-                await self._stream(send)
+                with suppress(trio.TooSlowError):
+                    await self._stream(_in_time(send))
                 nursery.cancel_scope.cancel()
         finally:
             self._seats.release()
@@ -170,6 +173,16 @@ class EventStream(Response):
 def _next(period_s: float) -> float:
     """All streams share their moments, and so what is looked up for them."""
     return (trio.current_time() // period_s + 1) * period_s
+
+
+def _in_time(send: Send) -> Send:
+    """Raises trio.TooSlowError."""
+
+    async def send_in_time(message: Message) -> None:
+        with trio.fail_after(STALLED_TIMEOUT_MS / 1000):
+            await send(message)
+
+    return send_in_time
 
 
 async def _send(send: Send, body: bytes, *, more: bool = True) -> None:

@@ -1,5 +1,7 @@
 """What every request to the admin port passes first, whatever it asks for.
 
+- HTTP/1 only: in HTTP/2 a reader that keeps its window closed would make answers wait,
+  where the kernel does not see it.
 - On a loopback address: the Host field must name it. Otherwise a web page could reach
   the port through the user's browser by DNS rebinding.
 - A web page gets nothing, and changes nothing: an Origin field (RFC 6454) must be the
@@ -30,6 +32,7 @@ ALERTMANAGER_PATH = "/alertmanager"
 NOTIFICATION_BYTES_MAX = 1 << 18
 BODY_TIMEOUT_S = 10.0
 _WITH_BODY = {"POST", "PUT"}
+_HTTP_VERSIONS = {"1.0", "1.1"}
 _OPEN_PATHS = {"/healthz"}  # for probes that hold no token; says nothing but "ok"
 
 
@@ -43,6 +46,9 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
+            return
+        if scope.get("http_version") not in _HTTP_VERSIONS:
+            await _refuse(send, 505, "use HTTP/1.1")
             return
         path = scope["path"]
         refusal = self._refusal(Headers(scope=scope), scope["method"], path)

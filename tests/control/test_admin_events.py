@@ -1,15 +1,18 @@
 """``GET /events``: in order, from where one left off, and no room for who is slow."""
 
+from contextlib import AsyncExitStack
 from hashlib import sha256
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from starlette.types import Receive, Scope, Send
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from penstock.admin import make_app
 from penstock.admin_events import HEARTBEAT_S, STREAMS_MAX, frame
+from penstock.admin_server import STALLED_TIMEOUT_MS
 from penstock.events import EVENTS_KEPT
 from penstock.live_clients import LIVE_ROWS_MAX, LiveClients
 from tests.control.api import api
@@ -138,6 +141,35 @@ async def test_a_reader_that_left_gives_its_seat_back(
         await wait_all_tasks_blocked()
         async with opened(app, "/events") as stream:
             assert stream.status == 200
+
+
+async def test_a_reader_that_takes_nothing_loses_its_seat(
+    make_control: MakeControl, autojump_clock: MockClock
+) -> None:
+    """Whatever is between it and the stream, like a window of HTTP/2."""
+    control = make_control()
+    app = make_app(control, [])
+    async with AsyncExitStack() as several:
+        for _ in range(STREAMS_MAX):
+            stream = await several.enter_async_context(opened(app, "/events"))
+            stream.hold()
+        control.events.publish("limit", "server")
+        await trio.sleep(STALLED_TIMEOUT_MS / 1000 - 0.1)
+        async with opened(app, "/events") as stream:
+            assert stream.status == 503
+        await trio.sleep(0.2)
+        async with opened(app, "/events") as stream:
+            assert (stream.status, stream.ended) == (200, False)
+
+
+async def test_http_2_is_refused(make_control: MakeControl) -> None:
+    app = make_app(make_control(), [])
+
+    async def in_http_2(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "http_version": "2"}, receive, send)
+
+    async with opened(in_http_2, "/events") as stream:
+        assert (stream.status, stream.ended) == (505, True)
 
 
 async def test_events_are_guarded_as_all_else(make_control: MakeControl) -> None:
