@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from penstock._engine import ClientTable
 from penstock.allowances import MODES
-from penstock.events import EventLog
+from penstock.durations import SECOND_NS
+from penstock.events import EVENTS_KEPT, EventLog
 from penstock.feedback import FeedbackSettings
 from penstock.steered import CUTS_TOLD_MAX, Steered
 from tests.control.fakerows import FakeChange
@@ -81,14 +82,37 @@ def test_a_change_is_counted_and_told_with_its_numbers() -> None:
     assert event.numbers["before_bps"] is None
 
 
-def test_a_pass_with_many_cuts_does_not_push_all_else_out() -> None:
-    events = EventLog()
-    steered = Steered(events)
-    steered.note([*(cut(i) for i in range(1000)), breaker("frozen")])
-    assert steered.counts["controller", "loss"] == 1000
-    kinds = [event.kind for event in events.after(0)]
-    assert kinds.count("controller") == CUTS_TOLD_MAX
-    assert kinds.count("breaker") == 1
+class Passes:
+    """Control passes, 20 a second, by a clock that only they move."""
+
+    def __init__(self) -> None:
+        self.events = EventLog()
+        self.steered = Steered(self.events, lambda: self.now_ns)
+        self.now_ns = 0
+
+    def note(self, *changes: Any) -> None:
+        self.now_ns += SECOND_NS // 20
+        self.steered.note(changes)
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events.after(0)]
+
+
+def test_a_pass_with_many_cuts_tells_of_few_and_of_all_else() -> None:
+    passes = Passes()
+    passes.note(*(cut(i) for i in range(1000)), breaker("frozen"))
+    assert passes.steered.counts["controller", "loss"] == 1000
+    assert passes.kinds() == ["controller"] * CUTS_TOLD_MAX + ["breaker"]
+
+
+def test_cuts_without_end_leave_what_else_happened_in_the_ring() -> None:
+    passes = Passes()
+    passes.events.publish("policy", "group:g", active=True)
+    for _ in range(60 * 20):
+        passes.note(*(cut(i) for i in range(20)))
+    assert passes.kinds()[0] == "policy"
+    assert 60 <= passes.kinds().count("controller") <= EVENTS_KEPT / 2
+    assert passes.steered.counts["controller", "loss"] == 60 * 20 * 20
 
 
 def test_a_frozen_breaker_is_an_error_in_the_log(
