@@ -100,11 +100,7 @@ class Control:
         """
         client_id = canonical_client_id(client_id)
         overrides = self.overrides.with_client(client_id, spec)
-        version = self._change_client(client_id, overrides, "api")
-        # Who says what a client may have now takes over from the breaker.
-        if self.clients.release_breaker(client_id):
-            log.info("client %r: breaker released", client_id)
-        return version
+        return self._change_client(client_id, overrides, "api")
 
     def source_of_client(self, client_id: str) -> SaidBy:
         """Who said last what holds for it."""
@@ -153,7 +149,16 @@ class Control:
             source=source,
             version=version,
         )
+        # Who says what a client may have now takes over from the breaker; and there is
+        # none in other modes.
+        if source == "api" or allowed.mode != "full":
+            self._release_breaker(client_id)
         return version
+
+    def _release_breaker(self, client_id: str) -> None:
+        row = self.clients.find(client_id)
+        if self.clients.release_breaker(client_id) and row is not None:
+            self.steered.released(row)
 
     def set_group(self, name: str, spec: Spec) -> int:
         """All that is said of one group from now on; returns the new version and raises

@@ -1,4 +1,5 @@
-"""What the controllers changed: counted, logged, and told to those who listen."""
+"""What the controllers changed, or was taken from them: counted, logged, and told to
+those who listen."""
 
 import logging
 import time
@@ -11,7 +12,7 @@ from penstock.events import EventLog, Scalar
 from penstock.rates import format_rate
 
 if TYPE_CHECKING:
-    from penstock._engine import FeedChange
+    from penstock._engine import ClientRow, FeedChange
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ CHANGES = (
     ("breaker", "half_open"),
     ("breaker", "step"),
     ("breaker", "closed"),
+    ("breaker", "released"),
 )
 
 
@@ -58,6 +60,20 @@ class Steered:
                 _log_breaker(change)
             if change.kind != "controller" or self._may_tell_cut():
                 self._publish(change)
+
+    def released(self, client: "ClientRow") -> None:
+        """Its breaker, by who said what it may have; ``client`` is as it was before."""
+        self.counts["breaker", "released"] += 1
+        log.info("client %r: breaker released", client.client_id)
+        self._events.publish(
+            "breaker",
+            f"client:{client.client_id}",
+            change="released",
+            before_bps=client.breaker_bps or None,
+            after_bps=None,
+            rate_bps=client.rate_bps or None,
+            mean_bps=client.mean_bps,
+        )
 
     def _may_tell_cut(self) -> bool:
         second = self._clock_ns() // SECOND_NS

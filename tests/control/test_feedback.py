@@ -140,3 +140,42 @@ def test_who_sets_a_clients_limit_takes_over_from_the_breaker(
     control = make_control("")
     control.set_limit("alice", 1000)
     assert control.clients.released == ["alice"]
+
+
+@pytest.mark.parametrize("state", ["closed", "degraded", "frozen"])
+def test_a_breaker_that_somebody_releases_is_told_and_counted_once(
+    make_control: Callable[..., Any], state: str
+) -> None:
+    control = make_control('[clients.alice]\nmode = "full"\nrate = 1000')
+    trip(control, state)
+    control.set_limit("alice", 1000)
+    control.set_limit("alice", 1000)
+    released = [e for e in control.events.after(0) if e.kind == "breaker"]
+    was_open = int(state != "closed")
+    assert control.steered.counts["breaker", "released"] == len(released) == was_open
+    for event in released:
+        assert event.subject == "client:alice"
+        assert event.numbers == {
+            "change": "released",
+            "before_bps": 400,
+            "after_bps": None,
+            "rate_bps": 1000,
+            "mean_bps": 0,
+        }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_breaker_ends_with_the_mode_that_has_one(
+    make_control: Callable[..., Any], mode: str
+) -> None:
+    control = make_control(f'[clients.alice]\nmode = "{mode}"')
+    control.set_limit("alice", 1000, mode="full")
+    trip(control, "degraded")
+    control.drop_client("alice")
+    released = control.steered.counts["breaker", "released"]
+    assert released == (0 if mode == "full" else 1)
+
+
+def trip(control: Any, state: str) -> None:
+    rows = control.clients.rows
+    rows["alice"] = rows["alice"]._replace(breaker=state, breaker_bps=400)
