@@ -112,8 +112,7 @@ class EventStream(Response):
     ) -> None:
         super().__init__()
         self._log = log
-        # A number that is yet to come is of the process before.
-        self._at = log.last if after is None else after if after <= log.last else 0
+        self._at, self._is_of_another = _place(log, after)
         self._live = live
         self._find = find
         self._seats = seats
@@ -156,18 +155,34 @@ class EventStream(Response):
 
     def _news(self) -> bytes:
         events = self._log.after(self._at)
-        missed = events[0].number - self._at - 1 if events and self._at else 0
-        self._at = self._log.last
+        kept_after = events[0].number - 1 if events else self._at
+        missed = kept_after - self._at
         frames = [frame(event.kind, event.data(), event.number) for event in events]
-        if missed:
-            lost = {"time": rfc3339(events[0].time), "subject": "server"}
-            frames.insert(0, frame("lost", {**lost, "events": missed}))
+        if missed or self._is_of_another:
+            frames.insert(0, self._lost(missed, kept_after))
+        self._at = self._log.last
+        self._is_of_another = False
         return b"".join(frames)
+
+    def _lost(self, missed: int, number: int) -> bytes:
+        said = {"time": rfc3339(self._log.clock()), "subject": "server"}
+        why = "restart" if self._is_of_another else "too_late"
+        return frame("lost", {**said, "events": missed, "why": why}, number)
 
     async def _beat(self) -> bytes:
         if self._live is None:
             return b":\n\n"
         return frame("clients", await self._live.data(self._find))
+
+
+def _place(log: EventLog, after: int | None) -> tuple[int, bool]:
+    """Where to begin, and whether ``after`` is of another process: of that nothing is
+    known, so all is told."""
+    if after is None:
+        return log.last, False
+    if after == 0:
+        return log.lost, False
+    return (after, False) if log.knows(after) else (log.start, True)
 
 
 def _next(period_s: float) -> float:

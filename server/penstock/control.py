@@ -13,7 +13,7 @@ from penstock.allowances import Allowance, ClientEntry, GroupEntry, Source as Sa
 from penstock.caps import CapBook, Target
 from penstock.clientids import canonical_client_id
 from penstock.errors import PenstockError, Problem
-from penstock.events import EventLog, Scalar
+from penstock.events import EventLog, Scalar, start_number
 from penstock.facade import Clients
 from penstock.limiter import Limiter
 from penstock.loading import Source
@@ -55,7 +55,7 @@ class Control:
         self.source = source
         self.settings = settings
         self.clients = clients
-        self.events = EventLog()
+        self.events = EventLog(start=start_number())
         self.caps = CapBook(clients, self.events)
         self.steered = Steered(self.events)
         self.sharing = Sharing(clients, self.steered)
