@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.admin_page import PAGE_PATHS
 from penstock.control import Control
+from penstock.enforcement import Enforcement
 from penstock.settings import Admin
 
 BODY_BYTES_MAX = 16384  # a limit is about 60 bytes
@@ -31,6 +32,8 @@ ALERTMANAGER_PATH = "/alertmanager"
 # A hundred alerts, each with two kilobytes of labels and annotations.
 NOTIFICATION_BYTES_MAX = 1 << 18
 BODY_TIMEOUT_S = 10.0
+# Answers to a notification that could not be understood.
+NOT_UNDERSTOOD = (400, 408, 413, 415, 422)
 _WITH_BODY = {"POST", "PUT"}
 _HTTP_VERSIONS = {"1.0", "1.1"}
 _OPEN_PATHS = {"/healthz"}  # for probes that hold no token; says nothing but "ok"
@@ -51,11 +54,13 @@ class Guard:
             await _refuse(send, 505, "use HTTP/1.1")
             return
         path = scope["path"]
+        is_notification = path == ALERTMANAGER_PATH
+        if is_notification:
+            send = _counting_refusals(send, self._control.timed.enforcement)
         refusal = self._refusal(Headers(scope=scope), scope["method"], path)
         if refusal is not None:
             await _refuse(send, *refusal)
             return
-        is_notification = path == ALERTMANAGER_PATH
         most = NOTIFICATION_BYTES_MAX if is_notification else BODY_BYTES_MAX
         body = await _bounded_body(receive, most)
         if isinstance(body, bytes):
@@ -144,6 +149,17 @@ async def _bounded_body(receive: Receive, most: int) -> bytes | tuple[int, str]:
             if not message.get("more_body", False):
                 return body
     return 408, f"the body did not come within {BODY_TIMEOUT_S:g} seconds"
+
+
+def _counting_refusals(send: Send, enforcement: Enforcement) -> Send:
+    """Whoever finds it out: the guard, or the application behind it."""
+
+    async def send_counted(message: Message) -> None:
+        if message.get("status") in NOT_UNDERSTOOD:
+            enforcement.notified["refused"] += 1
+        await send(message)
+
+    return send_counted
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:
