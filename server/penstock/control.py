@@ -160,6 +160,15 @@ class Control:
         if self.clients.release_breaker(client_id) and row is not None:
             self.steered.released(row)
 
+    def _release_breakers(self) -> None:
+        """Of those to whom the mode that has one was taken."""
+        states = self.clients.breaker_states()
+        if sum(states.values()) == states["closed"]:
+            return  # else it is worth a look at all clients
+        for row in self.clients.snapshot():
+            if row.breaker != "closed" and row.mode != "full":
+                self._release_breaker(row.client_id)
+
     def set_group(self, name: str, spec: Spec) -> int:
         """All that is said of one group from now on; returns the new version and raises
         as ``set_client``."""
@@ -227,6 +236,7 @@ class Control:
         self.reloads_ok += 1
         self.events.publish("config", "server", result="reloaded", version=version)
         log.info("configuration reloaded (version %d)", version)
+        self._release_breakers()
         return version
 
     def _configure(self, settings: Settings) -> int:

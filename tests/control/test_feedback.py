@@ -15,6 +15,7 @@ from penstock.events import EVENTS_KEPT, EventLog
 from penstock.feedback import FeedbackSettings
 from penstock.steered import CUTS_TOLD_MAX, Steered
 from tests.control.fakerows import FakeChange
+from tests.control.files import rewrite
 
 
 def test_the_defaults_are_the_engines_own() -> None:
@@ -174,6 +175,18 @@ def test_a_breaker_ends_with_the_mode_that_has_one(
     control.drop_client("alice")
     released = control.steered.counts["breaker", "released"]
     assert released == (0 if mode == "full" else 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_reload_that_takes_the_mode_away_releases_the_breaker(
+    make_control: Callable[..., Any], mode: str
+) -> None:
+    control = make_control('[clients.alice]\nmode = "full"\n[clients.bob]')
+    trip(control, "half_open")
+    rewrite(control, f'[clients.alice]\nmode = "{mode}"\n[clients.bob]')
+    control.reload()
+    released = [e.subject for e in control.events.after(0) if e.kind == "breaker"]
+    assert released == ([] if mode == "full" else ["client:alice"])
 
 
 def trip(control: Any, state: str) -> None:
