@@ -1,5 +1,6 @@
 """The admin API: metrics, limits, and what the server is doing."""
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ from penstock.process import open_descriptors, resident_bytes
 from penstock.scrapes import ScrapeRefusedError
 from penstock.telemetry import choose_format, make_scrapes
 
+log = logging.getLogger(__name__)
+
 _GUARDED: dict[int | str, dict[str, Any]] = {
     401: {"model": Reason, "description": "The admin token is needed"},
     403: {"model": Reason, "description": "Host or Origin is not the admin address"},
@@ -49,6 +52,7 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
     )
     app.add_middleware(Guard, control=control)
     app.add_exception_handler(RequestValidationError, _explain)
+    _add_errors(app, control)
     add_clients(app, control, engines)
     add_groups(app, control)
     add_page(app)
@@ -58,6 +62,16 @@ def make_app(control: Control, engines: Sequence[EngineHandle]) -> FastAPI:
     _add_views(app, control, engines)
     _add_probes(app, control)
     return app
+
+
+def _add_errors(app: FastAPI, control: Control) -> None:
+    @app.exception_handler(Exception)
+    async def tell(request: Request, error: Exception) -> JSONResponse:
+        """Hypercorn is mute. Also of an answer that has begun, like a stream."""
+        control.admin_errors += 1
+        path = request.url.path
+        log.error("%s %r failed", request.method, path, exc_info=error)
+        return JSONResponse({"detail": "a bug; the log of the server has it"}, 500)
 
 
 async def _explain(_: Request, error: Exception) -> JSONResponse:

@@ -1,5 +1,7 @@
 """What every request to the admin port passes first, whatever it asks for.
 
+- HTTP/1 only: in HTTP/2 a reader that keeps its window closed would make answers wait,
+  where the kernel does not see it.
 - On a loopback address: the Host field must name it. Otherwise a web page could reach
   the port through the user's browser by DNS rebinding.
 - A web page gets nothing, and changes nothing: an Origin field (RFC 6454) must be the
@@ -22,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.admin_page import PAGE_PATHS
 from penstock.control import Control
+from penstock.enforcement import Enforcement
 from penstock.settings import Admin
 
 BODY_BYTES_MAX = 16384  # a limit is about 60 bytes
@@ -29,7 +32,10 @@ ALERTMANAGER_PATH = "/alertmanager"
 # A hundred alerts, each with two kilobytes of labels and annotations.
 NOTIFICATION_BYTES_MAX = 1 << 18
 BODY_TIMEOUT_S = 10.0
+# Answers to a notification that could not be understood.
+NOT_UNDERSTOOD = (400, 408, 413, 415, 422)
 _WITH_BODY = {"POST", "PUT"}
+_HTTP_VERSIONS = {"1.0", "1.1"}
 _OPEN_PATHS = {"/healthz"}  # for probes that hold no token; says nothing but "ok"
 
 
@@ -44,12 +50,17 @@ class Guard:
         if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
+        if scope.get("http_version") not in _HTTP_VERSIONS:
+            await _refuse(send, 505, "use HTTP/1.1")
+            return
         path = scope["path"]
+        is_notification = path == ALERTMANAGER_PATH
+        if is_notification:
+            send = _counting_refusals(send, self._control.timed.enforcement)
         refusal = self._refusal(Headers(scope=scope), scope["method"], path)
         if refusal is not None:
             await _refuse(send, *refusal)
             return
-        is_notification = path == ALERTMANAGER_PATH
         most = NOTIFICATION_BYTES_MAX if is_notification else BODY_BYTES_MAX
         body = await _bounded_body(receive, most)
         if isinstance(body, bytes):
@@ -138,6 +149,17 @@ async def _bounded_body(receive: Receive, most: int) -> bytes | tuple[int, str]:
             if not message.get("more_body", False):
                 return body
     return 408, f"the body did not come within {BODY_TIMEOUT_S:g} seconds"
+
+
+def _counting_refusals(send: Send, enforcement: Enforcement) -> Send:
+    """Whoever finds it out: the guard, or the application behind it."""
+
+    async def send_counted(message: Message) -> None:
+        if message.get("status") in NOT_UNDERSTOOD:
+            enforcement.notified["refused"] += 1
+        await send(message)
+
+    return send_counted
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:

@@ -1,15 +1,12 @@
 """The admin API of policies: Alertmanager says what fires, people ask what holds."""
 
 import logging
-from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi import FastAPI
 
 from penstock.admin_changes import BODY_REFUSALS
-from penstock.admin_guard import ALERTMANAGER_PATH
+from penstock.admin_guard import ALERTMANAGER_PATH, NOT_UNDERSTOOD
 from penstock.admin_models import (
     FiringView,
     NotificationTaken,
@@ -18,19 +15,17 @@ from penstock.admin_models import (
 )
 from penstock.alertmanager import Notification
 from penstock.control import Control
-from penstock.enforcement import Active, Enforcement
+from penstock.enforcement import Active
 
 log = logging.getLogger(__name__)
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    code: BODY_REFUSALS[code] for code in (400, 408, 413, 415, 422)
+    code: BODY_REFUSALS[code] for code in NOT_UNDERSTOOD
 }
 
 
 def add_policies(app: FastAPI, control: Control) -> None:
-    router = APIRouter(route_class=_counted(control.timed.enforcement))
-
-    @router.post(ALERTMANAGER_PATH, responses=_REFUSALS)
+    @app.post(ALERTMANAGER_PATH, responses=_REFUSALS)
     async def notify(notification: Notification) -> NotificationTaken:
         """For Alertmanager's webhook. Saying something again only renews it."""
         if notification.truncated:
@@ -45,29 +40,6 @@ def add_policies(app: FastAPI, control: Control) -> None:
     async def policies() -> PoliciesView:
         active = control.timed.enforcement.active()
         return PoliciesView(policies=[_view(one, control) for one in active])
-
-    app.include_router(router)
-
-
-def _counted(enforcement: Enforcement) -> type[APIRoute]:
-    """A route that counts what it can not understand."""
-
-    class Counted(APIRoute):
-        def get_route_handler(
-            self,
-        ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def handle_counted(request: Request) -> Response:
-                try:
-                    return await handle(request)
-                except RequestValidationError:
-                    enforcement.notified["refused"] += 1
-                    raise
-
-            return handle_counted
-
-    return Counted
 
 
 def _view(active: Active, control: Control) -> PolicyView:

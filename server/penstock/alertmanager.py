@@ -4,6 +4,7 @@ A foreign format: fields that are not known are ignored, those that are used are
 at their word only.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -19,11 +20,14 @@ from pydantic import (
 from penstock.enforcement import Alert
 
 FINGERPRINT_MAX = 64  # Alertmanager's have 16 characters
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
 
 
-def _text(value: object) -> object:
-    """A number would be read as seconds since 1970."""
-    if isinstance(value, str) and not value.isdecimal():
+def _rfc_3339(value: object) -> object:
+    """Pydantic takes more than that: a number, for one, as seconds since 1970."""
+    if isinstance(value, str) and _RFC_3339.fullmatch(value):
         return value
     raise ValueError("not a date and time of RFC 3339")
 
@@ -33,7 +37,7 @@ def _known(value: datetime) -> datetime | None:
     return value if value.year > 1 else None
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_text), Field(strict=False)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc_3339), Field(strict=False)]
 Fingerprint = Annotated[str, Field(min_length=1, max_length=FINGERPRINT_MAX)]
 
 

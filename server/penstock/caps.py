@@ -115,9 +115,9 @@ class CapBook:
             cap = wanted.get(target)
             if before.get(target) == cap:
                 continue
+            # Of policies, too, whose names are told by who applies them: which are
+            # active does not say what is the lowest, nor what it comes to.
             cause = (cap or before[target]).cause
-            if cause == "policy":  # told with its name by who applies it
-                continue
             if told == TOLD_MAX:
                 untold[cause] += 1
                 continue

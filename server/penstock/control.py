@@ -13,7 +13,7 @@ from penstock.allowances import Allowance, ClientEntry, GroupEntry, Source as Sa
 from penstock.caps import CapBook, Target
 from penstock.clientids import canonical_client_id
 from penstock.errors import PenstockError, Problem
-from penstock.events import EventLog, Scalar
+from penstock.events import EventLog, Scalar, start_number
 from penstock.facade import Clients
 from penstock.limiter import Limiter
 from penstock.loading import Source
@@ -48,19 +48,21 @@ class Control:
         tree: what holds: what the file says, and over it what the API says.
         overrides: what the API says.
         events: tells who watches of every change.
+        admin_errors: how many requests of the admin API met a bug.
     """
 
     def __init__(self, source: Source, settings: Settings, clients: Clients) -> None:
         self.source = source
         self.settings = settings
         self.clients = clients
-        self.events = EventLog()
+        self.events = EventLog(start=start_number())
         self.caps = CapBook(clients, self.events)
         self.steered = Steered(self.events)
         self.sharing = Sharing(clients, self.steered)
         self.state = State.STARTING
         self.reloads_ok = 0
         self.reloads_refused = 0
+        self.admin_errors = 0
         self.version = 1
         self.tree = Tree()
         self.overrides = Overrides()
@@ -82,7 +84,7 @@ class Control:
         """By the tree that holds now."""
         return self.tree.rate_of(target)
 
-    def set_limit(self, client_id: str, target_bps: int, **others: Any) -> int:
+    def set_limit(self, client_id: str, target_bps: int | None, **others: Any) -> int:
         """Change one client's rate, and what else of a Spec is in ``others``; the rest
         stays as it was. Returns the new version and raises as ``set_client``."""
         spec = self.tree.spec(client_id)
@@ -98,11 +100,7 @@ class Control:
         """
         client_id = canonical_client_id(client_id)
         overrides = self.overrides.with_client(client_id, spec)
-        version = self._change_client(client_id, overrides, "api")
-        # Who says what a client may have now takes over from the breaker.
-        if self.clients.release_breaker(client_id):
-            log.info("client %r: breaker released", client_id)
-        return version
+        return self._change_client(client_id, overrides, "api")
 
     def source_of_client(self, client_id: str) -> SaidBy:
         """Who said last what holds for it."""
@@ -151,7 +149,25 @@ class Control:
             source=source,
             version=version,
         )
+        # Who says what a client may have now takes over from the breaker; and there is
+        # none in other modes.
+        if source == "api" or allowed.mode != "full":
+            self._release_breaker(client_id)
         return version
+
+    def _release_breaker(self, client_id: str) -> None:
+        row = self.clients.find(client_id)
+        if self.clients.release_breaker(client_id) and row is not None:
+            self.steered.released(row)
+
+    def _release_breakers(self) -> None:
+        """Of those to whom the mode that has one was taken."""
+        states = self.clients.breaker_states()
+        if sum(states.values()) == states["closed"]:
+            return  # else it is worth a look at all clients
+        for row in self.clients.snapshot():
+            if row.breaker != "closed" and row.mode != "full":
+                self._release_breaker(row.client_id)
 
     def set_group(self, name: str, spec: Spec) -> int:
         """All that is said of one group from now on; returns the new version and raises
@@ -220,6 +236,7 @@ class Control:
         self.reloads_ok += 1
         self.events.publish("config", "server", result="reloaded", version=version)
         log.info("configuration reloaded (version %d)", version)
+        self._release_breakers()
         return version
 
     def _configure(self, settings: Settings) -> int:

@@ -3,9 +3,13 @@
 Pure: what was notified, settings and now go in; what changed comes out. An alert is
 known by its fingerprint, and the last that was said of it holds. So a notification may
 come any number of times; it only renews. That an alert is resolved is not believed when
-it began to fire anew after that: it was said late.
+it began to fire anew after that: it was said late. When it began is no sign of that: of
+two Prometheus servers that see the same, Alertmanager tells the earlier moment. Nor is
+it believed that an alert fires when it was resolved a moment ago and did not begin
+anew: another Alertmanager says late what was.
 """
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +19,8 @@ from penstock.caps import Cap, Target, lowest
 from penstock.policies import Policy, RateOf
 
 ALERTS_MAX = 100  # that make one policy active; of more, those that end first are lost
+RESOLVED_MAX = 100  # alerts that are remembered as such
+LATE = timedelta(seconds=15)  # that one Alertmanager is behind another at most
 Why = Literal["fired", "resolved", "expired", "removed"]
 Result = Literal["changed", "unchanged", "unmatched"]
 Counted = Result | Literal["refused"]  # by whoever could not understand it
@@ -32,6 +38,11 @@ class Alert(NamedTuple):
 
     def fires_at(self, now: datetime) -> bool:
         return self.fires and (self.ends_at is None or now < self.ends_at)
+
+    @property
+    def over_at(self) -> datetime:
+        """Of one that does not fire: nothing of it that began until then goes on."""
+        return max(self.starts_at, self.ends_at or self.starts_at)
 
 
 class Change(NamedTuple):
@@ -99,6 +110,27 @@ class _Active:
         return Active(name, policy, self.since, until, alerts)
 
 
+@dataclass
+class _Resolved:
+    """What was resolved of late: by fingerprint, of which beginning, and when."""
+
+    _noted: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    def note(self, fingerprint: str, starts_at: datetime, now: datetime) -> None:
+        if (known := self._noted.pop(fingerprint, None)) is not None:
+            starts_at = max(starts_at, known[0])
+        self._noted[fingerprint] = (starts_at, now)
+        if len(self._noted) > RESOLVED_MAX:
+            del self._noted[next(iter(self._noted))]
+
+    def has(self, alert: Alert, now: datetime) -> bool:
+        """False, too, where the clock was set back."""
+        if (noted := self._noted.get(alert.fingerprint)) is None:
+            return False
+        starts_at, at = noted
+        return alert.starts_at <= starts_at and at <= now < at + LATE
+
+
 class Enforcement:
     """The alerts that fire, as far as a policy asks for them.
 
@@ -115,6 +147,7 @@ class Enforcement:
             "refused": 0,
         }
         self._active: dict[str, _Active] = {}
+        self._resolved = _Resolved()
 
     def configure(self, policies: Mapping[str, Policy]) -> list[Change]:
         """Other policies from now on. One that is met by the same alerts as before
@@ -140,6 +173,7 @@ class Enforcement:
                 self._take(name, alert, now)
             if matching:
                 concerned.append(name)
+                self._make_room(name)
         done = Notified(concerned, self._changes(before, "resolved"))
         self.notified[done.result] += 1
         return done
@@ -189,23 +223,37 @@ class Enforcement:
         return lowest(*(self.policies[name].caps(rate_of) for name in self._active))
 
     def _take(self, name: str, alert: Alert, now: datetime) -> None:
-        active = self._active.get(name)
-        said = active.said.get(alert.fingerprint) if active else None
-        if alert.fires_at(now):
+        if not alert.fires_at(now):
+            self._end(name, alert, now)
+        elif not self._resolved.has(alert, now):
             active = self._active.setdefault(name, _Active(now))
             active.said[alert.fingerprint] = _Said(
                 alert.starts_at, now, alert.ends_at or _NEVER
             )
-            self._make_room(name, active)
-        elif active and said and alert.starts_at >= said.starts_at:
+
+    def _end(self, name: str, alert: Alert, now: datetime) -> None:
+        active = self._active.get(name)
+        said = active.said.get(alert.fingerprint) if active else None
+        began = alert.starts_at
+        if active and said and said.starts_at <= alert.over_at:
+            began = max(began, said.starts_at)
             del active.said[alert.fingerprint]
             if not active.said:
                 del self._active[name]
+        if not alert.fires:  # else it may yet be said to fire for longer
+            self._resolved.note(alert.fingerprint, began, now)
 
-    def _make_room(self, name: str, active: _Active) -> None:
-        if len(active.said) > ALERTS_MAX:
-            policy, said = self.policies[name], active.said
-            del said[min(said, key=lambda key: said[key].until(policy))]
+    def _make_room(self, name: str) -> None:
+        """Once all is taken: what the same notification resolves needs none."""
+        active = self._active.get(name)
+        if active is None or len(active.said) <= ALERTS_MAX:
+            return
+        policy, said = self.policies[name], active.said
+        active.said = dict(
+            heapq.nlargest(
+                ALERTS_MAX, said.items(), key=lambda item: item[1].until(policy)
+            )
+        )
 
     def _changes(self, before: Iterable[str], ended: Why) -> list[Change]:
         """Against what was active ``before``; one that ended did so for ``ended``."""

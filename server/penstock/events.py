@@ -6,6 +6,7 @@ told how much that was.
 """
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ def _wall_clock() -> datetime:
 class Event(NamedTuple):
     """
     Args:
-        number: grows by one with each event of this process, from 1.
+        number: grows by one with each event of this process; above all of those before.
         kind: like ``limit``, ``config``, ``schedule``.
         subject: ``client:ID``, ``group:NAME``, ``default`` or ``server``.
         numbers: what there is to say of it; None: no limit.
@@ -47,27 +48,47 @@ class Event(NamedTuple):
 
 
 class EventLog:
-    """Everything is called from the Trio thread."""
+    """Everything is called from the Trio thread.
+
+    Args:
+        start: the number before that of the first event.
+
+    Attributes:
+        last: number of the newest event.
+    """
 
     def __init__(
-        self, kept: int = EVENTS_KEPT, clock: Callable[[], datetime] = _wall_clock
+        self,
+        kept: int = EVENTS_KEPT,
+        clock: Callable[[], datetime] = _wall_clock,
+        start: int = 0,
     ) -> None:
         self._ring: deque[Event] = deque(maxlen=kept)
-        self._clock = clock
+        self.clock = clock
         self._news = trio.Event()
-        self.last = 0  # number of the newest event
+        self.start = start
+        self.last = start
         self.closed = False
 
     def publish(self, kind: str, subject: str, **numbers: Scalar) -> None:
         """Tell everybody who watches; never waits, and costs microseconds."""
         self.last += 1
-        self._ring.append(Event(self.last, kind, self._clock(), subject, numbers))
+        self._ring.append(Event(self.last, kind, self.clock(), subject, numbers))
         self._wake()
 
     def after(self, number: int) -> list[Event]:
         """Those with a higher number, of those that are kept; oldest first."""
         new = min(self.last - number, len(self._ring))
         return list(islice(self._ring, len(self._ring) - new, None)) if new > 0 else []
+
+    @property
+    def lost(self) -> int:
+        """Number of the newest that is not kept any more."""
+        return self.last - len(self._ring)
+
+    def knows(self, number: int) -> bool:
+        """False: it is of another process."""
+        return self.start <= number <= self.last
 
     async def wait_after(self, number: int) -> None:
         """Until there is an event with a higher number, or there will be no more."""
@@ -82,6 +103,11 @@ class EventLog:
     def _wake(self) -> None:
         self._news.set()
         self._news = trio.Event()
+
+
+def start_number() -> int:
+    """Milliseconds since 1970: no process before this one has told so many events."""
+    return time.time_ns() // 1_000_000
 
 
 def rfc3339(moment: datetime) -> str:

@@ -75,3 +75,8 @@ class ControlCollector(Collector):
         reloads.add_metric(["ok"], control.reloads_ok)
         reloads.add_metric(["refused"], control.reloads_refused)
         yield reloads
+        yield CounterMetricFamily(
+            "penstock_admin_errors_total",
+            "Requests of the admin API that failed by a bug, which the log has",
+            value=control.admin_errors,
+        )

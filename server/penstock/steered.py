@@ -1,8 +1,10 @@
-"""What the controllers changed: counted, logged, and told to those who listen."""
+"""What the controllers changed, or was taken from them: counted, logged, and told to
+those who listen."""
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.durations import SECOND_NS
@@ -10,13 +12,14 @@ from penstock.events import EventLog, Scalar
 from penstock.rates import format_rate
 
 if TYPE_CHECKING:
-    from penstock._engine import FeedChange
+    from penstock._engine import ClientRow, FeedChange
 
 log = logging.getLogger(__name__)
 
-# Under loss the controllers of many clients cut at every RTT: of one pass so many are
-# told, so that they do not push everything else out of the ring. All are counted.
-CUTS_TOLD_MAX = 10
+# Under loss the controllers of many clients cut at every RTT: of all together, so many
+# are told in a second, so that what else happens stays in the ring for minutes. All are
+# counted.
+CUTS_TOLD_MAX = 5
 # Every change that there is: each has its series from the start.
 CHANGES = (
     ("adaptive", "raised"),
@@ -30,6 +33,7 @@ CHANGES = (
     ("breaker", "half_open"),
     ("breaker", "step"),
     ("breaker", "closed"),
+    ("breaker", "released"),
 )
 
 
@@ -39,20 +43,44 @@ class Steered:
         counts: how often, by kind and change.
     """
 
-    def __init__(self, events: EventLog) -> None:
+    def __init__(
+        self, events: EventLog, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self._events = events
+        self._clock_ns = clock_ns
+        self._second = 0
+        self._cuts_told = 0  # in it
         self.counts: Counter[tuple[str, str]] = Counter(dict.fromkeys(CHANGES, 0))
 
     def note(self, changes: "Sequence[FeedChange]") -> None:
         """Those of one control pass."""
-        cuts = 0
         for change in changes:
             self.counts[change.kind, change.change] += 1
             if change.kind == "breaker":
                 _log_breaker(change)
-            cuts += change.kind == "controller"
-            if change.kind != "controller" or cuts <= CUTS_TOLD_MAX:
+            if change.kind != "controller" or self._may_tell_cut():
                 self._publish(change)
+
+    def released(self, client: "ClientRow") -> None:
+        """Its breaker, by who said what it may have; ``client`` is as it was before."""
+        self.counts["breaker", "released"] += 1
+        log.info("client %r: breaker released", client.client_id)
+        self._events.publish(
+            "breaker",
+            f"client:{client.client_id}",
+            change="released",
+            before_bps=client.breaker_bps or None,
+            after_bps=None,
+            rate_bps=client.rate_bps or None,
+            mean_bps=client.mean_bps,
+        )
+
+    def _may_tell_cut(self) -> bool:
+        second = self._clock_ns() // SECOND_NS
+        if second != self._second:
+            self._second, self._cuts_told = second, 0
+        self._cuts_told += 1
+        return self._cuts_told <= CUTS_TOLD_MAX
 
     def _publish(self, change: "FeedChange") -> None:
         self._events.publish(

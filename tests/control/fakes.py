@@ -178,7 +178,9 @@ class FakeClients(FakeCaps):
 
     def release_breaker(self, client_id: str) -> bool:
         self.released.append(client_id)
-        return True
+        row = self.rows[client_id]
+        self.rows[client_id] = row._replace(breaker="closed", breaker_bps=0)
+        return row.breaker != "closed"
 
     def share(self) -> "SharePass":
         self.passes += 1

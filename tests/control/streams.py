@@ -29,6 +29,7 @@ class Stream:
         fields = {"host": "127.0.0.1:8080", **headers}
         self.scope = {
             "type": "http",
+            "http_version": "1.1",
             "method": "GET",
             "path": path,
             "raw_path": path.encode(),

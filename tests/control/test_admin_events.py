@@ -1,27 +1,34 @@
 """``GET /events``: in order, from where one left off, and no room for who is slow."""
 
+import time
+from contextlib import AsyncExitStack
 from hashlib import sha256
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from starlette.types import Receive, Scope, Send
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from penstock.admin import make_app
 from penstock.admin_events import HEARTBEAT_S, STREAMS_MAX, frame
+from penstock.admin_server import STALLED_TIMEOUT_MS
+from penstock.control import Control
 from penstock.events import EVENTS_KEPT
 from penstock.live_clients import LIVE_ROWS_MAX, LiveClients
 from tests.control.api import api
 from tests.control.fakerows import FakeRow, FakeServerRow
 from tests.control.fakes import FakeClients, FakeEngine, MakeControl
+from tests.control.files import rewrite
 from tests.control.streams import opened, watching
 
 MB = 10**6
 
 
-def numbers(told: list[Any]) -> list[int]:
-    return [int(one.number) for one in told]
+def numbers(control: Control, told: list[Any]) -> list[int]:
+    """From 1."""
+    return [int(one.number) - control.events.start for one in told]
 
 
 async def test_a_change_is_told_to_who_watches(make_control: MakeControl) -> None:
@@ -35,7 +42,7 @@ async def test_a_change_is_told_to_who_watches(make_control: MakeControl) -> Non
         control.set_limit("user_123", 5)
         await wait_all_tasks_blocked()
         [told] = stream.read()
-        assert (told.kind, told.number) == ("limit", "1")
+        assert (told.kind, numbers(control, [told])) == ("limit", [1])
         assert told.data["subject"] == "client:user_123"
         assert told.data["rate_bps"] == 5
 
@@ -51,14 +58,13 @@ async def test_who_comes_hears_what_is_yet_to_come(make_control: MakeControl) ->
     ("path", "headers", "expected"),
     [
         ("/events?after=0", {}, [1, 2, 3]),
-        ("/events?after=2", {}, [3]),
-        ("/events?after=3", {}, []),
-        ("/events", {"last_event_id": "1"}, [2, 3]),
-        ("/events?after=0", {"last_event_id": "2"}, [3]),
+        ("/events?after={2}", {}, [3]),
+        ("/events?after={3}", {}, []),
+        ("/events", {"last_event_id": "{1}"}, [2, 3]),
+        ("/events", {"last_event_id": "{0}"}, [1, 2, 3]),
+        ("/events?after=0", {"last_event_id": "{2}"}, [3]),
         ("/events?after=0", {"last_event_id": "nonsense"}, [1, 2, 3]),
         ("/events?after=0", {"last_event_id": "9" * 30}, [1, 2, 3]),
-        # Of the process before this one.
-        ("/events", {"last_event_id": "77"}, [1, 2, 3]),
     ],
 )
 async def test_who_comes_back_goes_on_where_it_was(
@@ -67,8 +73,57 @@ async def test_who_comes_back_goes_on_where_it_was(
     control = make_control()
     for _ in range(3):
         control.events.publish("limit", "server")
-    async with watching(control, path, **headers) as stream:
-        assert numbers(stream.read()) == expected
+    known = [control.events.start + i for i in range(4)]
+    headers = {name: value.format(*known) for name, value in headers.items()}
+    async with watching(control, path.format(*known), **headers) as stream:
+        assert numbers(control, stream.read()) == expected
+
+
+@pytest.mark.parametrize("seen", [1, 77, 10**15 - 1])
+@pytest.mark.parametrize("count", [0, 3, EVENTS_KEPT + 5])
+async def test_who_comes_from_the_process_before_learns_that_it_missed_something(
+    make_control: MakeControl, seen: int, count: int
+) -> None:
+    control = make_control()
+    for _ in range(count):
+        control.events.publish("limit", "server")
+    async with watching(control, last_event_id=str(seen)) as stream:
+        lost, *rest = stream.read()
+        kept = min(count, EVENTS_KEPT)
+        assert (lost.kind, lost.data["why"]) == ("lost", "restart")
+        assert lost.data["events"] == count - kept, "of this process"
+        assert len(rest) == kept
+        last = int(rest[-1].number if rest else lost.number)
+    async with watching(control, last_event_id=str(last)) as stream:
+        assert stream.read() == []
+
+
+def test_the_events_of_a_later_process_have_higher_numbers(
+    make_control: MakeControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make_control().events
+    for _ in range(2 * EVENTS_KEPT):
+        before.publish("limit", "server")
+    later_ns = time.time_ns() + 3 * 10**9
+    monkeypatch.setattr("penstock.events.time.time_ns", lambda: later_ns)
+    assert before.last < make_control().events.start < 2**53
+
+
+async def test_all_that_are_kept_is_what_was_asked_for(
+    make_control: MakeControl,
+) -> None:
+    control = make_control()
+    for _ in range(EVENTS_KEPT + 5):
+        control.events.publish("limit", "server")
+    async with watching(control, "/events?after=0") as stream:
+        assert len(stream.read()) == EVENTS_KEPT
+        stream.hold()
+        for _ in range(EVENTS_KEPT + 5):
+            control.events.publish("limit", "server")
+            await wait_all_tasks_blocked()
+        stream.go_on()
+        await wait_all_tasks_blocked()
+        assert "lost" in {told.kind for told in stream.read()}
 
 
 async def test_a_reader_that_stops_holds_one_chunk_and_learns_what_it_missed(
@@ -76,7 +131,7 @@ async def test_a_reader_that_stops_holds_one_chunk_and_learns_what_it_missed(
 ) -> None:
     control = make_control()
     control.events.publish("limit", "server")
-    async with watching(control, "/events?after=1") as stream:
+    async with watching(control) as stream:
         stream.hold()
         for _ in range(3):
             control.events.publish("limit", "server")
@@ -88,11 +143,11 @@ async def test_a_reader_that_stops_holds_one_chunk_and_learns_what_it_missed(
         await wait_all_tasks_blocked()
         assert len(stream.chunks) == sent + 2, "the one that waited, and all the rest"
         first, lost, *rest = stream.read()
-        assert first.number == "2"
+        assert numbers(control, [first]) == [2]
         assert (lost.kind, lost.data["subject"]) == ("lost", "server")
-        assert lost.data["events"] == EVENTS_KEPT + 2
-        assert numbers(rest) == list(
-            range(control.events.last - EVENTS_KEPT + 1, control.events.last + 1)
+        assert (lost.data["events"], lost.data["why"]) == (EVENTS_KEPT + 2, "too_late")
+        assert numbers(control, rest) == list(
+            range(EVENTS_KEPT + 5, 2 * EVENTS_KEPT + 5)
         )
 
 
@@ -113,7 +168,7 @@ async def test_a_stream_ends_with_the_server_and_says_all_before(
         control.events.close()
         await wait_all_tasks_blocked()
         assert stream.ended
-        assert numbers(stream.read()) == [1]
+        assert numbers(control, stream.read()) == [1]
 
 
 async def test_a_reader_that_left_gives_its_seat_back(
@@ -139,6 +194,35 @@ async def test_a_reader_that_left_gives_its_seat_back(
             assert stream.status == 200
 
 
+async def test_a_reader_that_takes_nothing_loses_its_seat(
+    make_control: MakeControl, autojump_clock: MockClock
+) -> None:
+    """Whatever is between it and the stream, like a window of HTTP/2."""
+    control = make_control()
+    app = make_app(control, [])
+    async with AsyncExitStack() as several:
+        for _ in range(STREAMS_MAX):
+            stream = await several.enter_async_context(opened(app, "/events"))
+            stream.hold()
+        control.events.publish("limit", "server")
+        await trio.sleep(STALLED_TIMEOUT_MS / 1000 - 0.1)
+        async with opened(app, "/events") as stream:
+            assert stream.status == 503
+        await trio.sleep(0.2)
+        async with opened(app, "/events") as stream:
+            assert (stream.status, stream.ended) == (200, False)
+
+
+async def test_http_2_is_refused(make_control: MakeControl) -> None:
+    app = make_app(make_control(), [])
+
+    async def in_http_2(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "http_version": "2"}, receive, send)
+
+    async with opened(in_http_2, "/events") as stream:
+        assert (stream.status, stream.ended) == (505, True)
+
+
 async def test_events_are_guarded_as_all_else(make_control: MakeControl) -> None:
     digest = sha256(b"secret").hexdigest()
     control = make_control(f'[admin]\ntoken_sha256 = "{digest}"')
@@ -152,6 +236,29 @@ async def test_events_are_guarded_as_all_else(make_control: MakeControl) -> None
         async with watching(control, **headers) as stream:
             assert (stream.status, stream.ended) == (status, True)
     async with watching(control, authorization="Bearer secret") as stream:
+        assert (stream.status, stream.ended) == (200, False)
+
+
+async def test_another_token_ends_the_streams_of_the_one_before(
+    make_control: MakeControl,
+) -> None:
+    def asks_for(token: str, rate: int) -> str:
+        digest = sha256(token.encode()).hexdigest()
+        return f'[admin]\ntoken_sha256 = "{digest}"\n[clients.a]\nrate = {rate}'
+
+    control = make_control(asks_for("old", 1))
+    async with watching(control, authorization="Bearer old") as stream:
+        rewrite(control, asks_for("old", 2))
+        control.reload()
+        await wait_all_tasks_blocked()
+        assert not stream.ended
+        stream.read()
+        rewrite(control, asks_for("new", 3))
+        control.reload()
+        await wait_all_tasks_blocked()
+        assert stream.ended
+        assert stream.read() == []
+    async with watching(control, authorization="Bearer new") as stream:
         assert (stream.status, stream.ended) == (200, False)
 
 

@@ -114,6 +114,10 @@ async def test_what_is_active_is_shown_with_since_until_and_alert(
         ({"startsAt": "2026-11-24T12:00:00"}, ["body", "alerts", 0, "startsAt"]),
         ({"startsAt": 1_700_000_000}, ["body", "alerts", 0, "startsAt"]),
         ({"startsAt": "1700000000"}, ["body", "alerts", 0, "startsAt"]),
+        ({"startsAt": "1700000000.5"}, ["body", "alerts", 0, "startsAt"]),
+        ({"startsAt": "-5"}, ["body", "alerts", 0, "startsAt"]),
+        ({"startsAt": "2026-11-24 12:00Z"}, ["body", "alerts", 0, "startsAt"]),
+        ({"startsAt": "٢026-11-24T12:00:00Z"}, ["body", "alerts", 0, "startsAt"]),
         ({"endsAt": True}, ["body", "alerts", 0, "endsAt"]),
     ],
 )
@@ -134,6 +138,27 @@ async def test_what_can_not_be_understood_is_refused_as_a_whole_and_counted(
     assert answer.status_code == 422
     assert place in [problem["loc"] for problem in answer.json()["detail"]]
     assert clients.caps == {}
+    assert counted(control) == {"refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"no JSON", "application/json", 400),
+        (b'{"\xff": 1}', "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"", "application/json", 422),
+        (b"{}", "text/plain", 415),
+    ],
+)
+async def test_what_is_no_json_is_refused_and_counted(
+    make_control: MakeControl, content: bytes, kind: str, status: int
+) -> None:
+    control = make_control(TEXT)
+    headers = {"content-type": kind}
+    async with api(control) as client:
+        answer = await client.post("/alertmanager", content=content, headers=headers)
+    assert answer.status_code == status
     assert counted(control) == {"refused": 1}
 
 
@@ -167,6 +192,7 @@ async def test_a_notification_has_a_bound_of_its_own(
     longer = said() | {"annotations": {"text": "x" * NOTIFICATION_BYTES_MAX}}
     assert (await send(control, notification(longer))).status_code == 413
     assert clients.caps == {}
+    assert counted(control)["refused"] == 1
     async with api(control) as client:
         other = await client.post("/config", json={"client_id": "a" * 20_000})
     assert other.status_code == 413
@@ -191,6 +217,7 @@ async def test_a_token_of_alertmanagers_own_opens_its_path_beside_the_admins(
     for token in (ADMIN, ALERTS, "other", ""):
         answer = await send(control, notification(said()), token)
         assert answer.status_code == (200 if token in opens else 401)
+        assert "refused" not in counted(control), "it may be understood, or not"
         if answer.status_code == 401:
             assert answer.headers["www-authenticate"] == "Bearer"
 

@@ -101,6 +101,37 @@ def test_who_watches_is_told_what_changed_and_why() -> None:
     ]
 
 
+S8, S4 = Cap(8, "schedule"), Cap(4, "schedule")
+P8, P6, P4 = Cap(8, "policy"), Cap(6, "policy"), Cap(4, "policy")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (None, S8, [("schedule", 8)]),
+        (S8, P4, [("policy", 4)]),
+        (S8, P8, [("policy", 8)]),
+        (P4, None, [("policy", None)]),
+        (None, P8, [("policy", 8)]),
+        (P8, S4, [("schedule", 4)]),
+        (S4, P8, [("policy", 8)]),
+        (P8, P6, [("policy", 6)]),
+        (S4, None, [("schedule", None)]),
+        (P8, P8, []),
+    ],
+)
+def test_whatever_caps_more_or_less_or_for_another_cause_is_told(
+    before: Cap | None, after: Cap | None, told: list[tuple[str, int | None]]
+) -> None:
+    log = EventLog()
+    book = CapBook(FakeCaps(), log)
+    book.apply({GROUP: before} if before else {})
+    seen = log.last
+    book.apply({GROUP: after} if after else {})
+    events = log.after(seen)
+    assert [(e.kind, e.numbers["cap_bps"]) for e in events] == told
+
+
 def test_a_change_of_thousands_is_told_in_short() -> None:
     log = EventLog()
     book = CapBook(FakeCaps(), log)

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from penstock.caps import Cap, Target
-from penstock.enforcement import ALERTS_MAX, Alert, Change, Enforcement
+from penstock.enforcement import (
+    ALERTS_MAX,
+    RESOLVED_MAX,
+    Alert,
+    Change,
+    Enforcement,
+    _Said,
+)
+from penstock.policies import Policy
 from tests.control.test_calendars import utc
 from tests.control.test_policies import ALERT, policy
 
@@ -95,6 +103,37 @@ def test_that_an_earlier_time_is_over_does_not_end_the_present_one() -> None:
     assert not enforcement.is_active("calm")
 
 
+@pytest.mark.parametrize(("began_s", "goes_on"), [(7, False), (60, False), (100, True)])
+def test_an_end_counts_for_what_began_before_it(began_s: int, goes_on: bool) -> None:
+    enforcement = told(fires(at=NOON + began_s * SECOND))
+    enforcement.notify([resolved(at=NOON, ends_at=NOON + 60 * SECOND)], NOON)
+    assert enforcement.is_active("calm") is goes_on
+
+
+@pytest.mark.parametrize(
+    ("began_s", "said_s", "holds"),
+    [(0, 14, False), (0, 15, True), (7, 14, False), (8, 1, True), (0, -1, True)],
+)
+def test_what_is_said_late_of_a_resolved_alert_is_no_news(
+    began_s: int, said_s: int, holds: bool
+) -> None:
+    """``said_s`` after the end: by another Alertmanager, or because it is so."""
+    enforcement = told(fires(at=NOON + 7 * SECOND))
+    end = resolved(at=NOON, ends_at=NOON + 20 * SECOND)
+    enforcement.notify([end], NOON)
+    late = fires(at=NOON + began_s * SECOND)
+    enforcement.notify([late], NOON + said_s * SECOND)
+    assert enforcement.is_active("calm") is holds
+
+
+def test_of_resolved_alerts_the_last_hundred_are_remembered() -> None:
+    enforcement = told(*(resolved(f"f{i}") for i in range(RESOLVED_MAX + 1)))
+    enforcement.notify([fires("f1")], NOON)
+    assert not enforcement.is_active("calm")
+    enforcement.notify([fires("f0")], NOON)
+    assert enforcement.is_active("calm")
+
+
 def test_of_one_notification_only_what_it_comes_to_is_a_change() -> None:
     enforcement = told(fires("a"))
     assert enforcement.notify([resolved("a"), fires("b")], NOON).changes == []
@@ -118,6 +157,12 @@ def test_an_end_that_was_said_is_kept() -> None:
     ended = enforcement.expire(NOON + 5 * SECOND)
     assert ended == [Change("calm", CALM, False, "resolved")]
     assert not told(fires(ends_at=NOON)).is_active("calm"), "it was over"
+
+
+def test_an_end_that_is_over_can_be_said_to_be_later() -> None:
+    enforcement = told(fires(ends_at=NOON))
+    enforcement.notify([fires(ends_at=NOON + SECOND)], NOON)
+    assert enforcement.is_active("calm")
 
 
 def test_a_resolved_alert_is_over_whatever_the_clocks_say() -> None:
@@ -169,6 +214,34 @@ def test_more_alerts_than_fit_replace_those_that_end_first() -> None:
     [one] = enforcement.active()
     assert len(one.alerts) == ALERTS_MAX
     assert "first" not in {alert.fingerprint for alert in one.alerts}
+
+
+def test_room_is_made_once_whatever_the_length_of_a_notification(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[datetime] = []
+    until = _Said.until
+
+    def counted(said: _Said, calm: Policy) -> datetime:
+        looks.append(until(said, calm))
+        return looks[-1]
+
+    monkeypatch.setattr(_Said, "until", counted)
+    several = 5 * ALERTS_MAX
+    told(*(fires(f"f{i}") for i in range(several)))
+    assert len(looks) <= several
+
+
+def test_what_is_resolved_takes_no_room_from_what_fires() -> None:
+    several = range(ALERTS_MAX + ALERTS_MAX // 2)
+    over = several[ALERTS_MAX // 2 :]
+    enforcement = told(
+        *(fires(f"f{i}") for i in several), *(resolved(f"f{i}") for i in over)
+    )
+    [one] = enforcement.active()
+    assert [a.fingerprint for a in one.alerts] == [
+        f"f{i}" for i in several[: ALERTS_MAX // 2]
+    ]
 
 
 moments = st.integers(0, 7200).map(lambda seconds: NOON + timedelta(seconds=seconds))

@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from penstock._engine import ClientTable
 from penstock.allowances import MODES
-from penstock.events import EventLog
+from penstock.durations import SECOND_NS
+from penstock.events import EVENTS_KEPT, EventLog
 from penstock.feedback import FeedbackSettings
 from penstock.steered import CUTS_TOLD_MAX, Steered
 from tests.control.fakerows import FakeChange
+from tests.control.files import rewrite
 
 
 def test_the_defaults_are_the_engines_own() -> None:
@@ -81,14 +83,37 @@ def test_a_change_is_counted_and_told_with_its_numbers() -> None:
     assert event.numbers["before_bps"] is None
 
 
-def test_a_pass_with_many_cuts_does_not_push_all_else_out() -> None:
-    events = EventLog()
-    steered = Steered(events)
-    steered.note([*(cut(i) for i in range(1000)), breaker("frozen")])
-    assert steered.counts["controller", "loss"] == 1000
-    kinds = [event.kind for event in events.after(0)]
-    assert kinds.count("controller") == CUTS_TOLD_MAX
-    assert kinds.count("breaker") == 1
+class Passes:
+    """Control passes, 20 a second, by a clock that only they move."""
+
+    def __init__(self) -> None:
+        self.events = EventLog()
+        self.steered = Steered(self.events, lambda: self.now_ns)
+        self.now_ns = 0
+
+    def note(self, *changes: Any) -> None:
+        self.now_ns += SECOND_NS // 20
+        self.steered.note(changes)
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events.after(0)]
+
+
+def test_a_pass_with_many_cuts_tells_of_few_and_of_all_else() -> None:
+    passes = Passes()
+    passes.note(*(cut(i) for i in range(1000)), breaker("frozen"))
+    assert passes.steered.counts["controller", "loss"] == 1000
+    assert passes.kinds() == ["controller"] * CUTS_TOLD_MAX + ["breaker"]
+
+
+def test_cuts_without_end_leave_what_else_happened_in_the_ring() -> None:
+    passes = Passes()
+    passes.events.publish("policy", "group:g", active=True)
+    for _ in range(60 * 20):
+        passes.note(*(cut(i) for i in range(20)))
+    assert passes.kinds()[0] == "policy"
+    assert 60 <= passes.kinds().count("controller") <= EVENTS_KEPT / 2
+    assert passes.steered.counts["controller", "loss"] == 60 * 20 * 20
 
 
 def test_a_frozen_breaker_is_an_error_in_the_log(
@@ -116,3 +141,54 @@ def test_who_sets_a_clients_limit_takes_over_from_the_breaker(
     control = make_control("")
     control.set_limit("alice", 1000)
     assert control.clients.released == ["alice"]
+
+
+@pytest.mark.parametrize("state", ["closed", "degraded", "frozen"])
+def test_a_breaker_that_somebody_releases_is_told_and_counted_once(
+    make_control: Callable[..., Any], state: str
+) -> None:
+    control = make_control('[clients.alice]\nmode = "full"\nrate = 1000')
+    trip(control, state)
+    control.set_limit("alice", 1000)
+    control.set_limit("alice", 1000)
+    released = [e for e in control.events.after(0) if e.kind == "breaker"]
+    was_open = int(state != "closed")
+    assert control.steered.counts["breaker", "released"] == len(released) == was_open
+    for event in released:
+        assert event.subject == "client:alice"
+        assert event.numbers == {
+            "change": "released",
+            "before_bps": 400,
+            "after_bps": None,
+            "rate_bps": 1000,
+            "mean_bps": 0,
+        }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_breaker_ends_with_the_mode_that_has_one(
+    make_control: Callable[..., Any], mode: str
+) -> None:
+    control = make_control(f'[clients.alice]\nmode = "{mode}"')
+    control.set_limit("alice", 1000, mode="full")
+    trip(control, "degraded")
+    control.drop_client("alice")
+    released = control.steered.counts["breaker", "released"]
+    assert released == (0 if mode == "full" else 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_reload_that_takes_the_mode_away_releases_the_breaker(
+    make_control: Callable[..., Any], mode: str
+) -> None:
+    control = make_control('[clients.alice]\nmode = "full"\n[clients.bob]')
+    trip(control, "half_open")
+    rewrite(control, f'[clients.alice]\nmode = "{mode}"\n[clients.bob]')
+    control.reload()
+    released = [e.subject for e in control.events.after(0) if e.kind == "breaker"]
+    assert released == ([] if mode == "full" else ["client:alice"])
+
+
+def trip(control: Any, state: str) -> None:
+    rows = control.clients.rows
+    rows["alice"] = rows["alice"]._replace(breaker=state, breaker_bps=400)
