@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from perf.bench import Bench, Usage, measured
 from perf.load import paced
@@ -21,6 +22,7 @@ LATE_NS_MAX = paced.SLOT_NS // 4
 METRICS = (
     Metric("wakeups_per_second", "wake-ups/s", "", 0),
     Metric("loops_per_second", "loops/s", "", 0),
+    Metric("sensing_percent", "sensing", "% of a core", 2),
     Metric("server_cpu_share", "server CPU", "", 2),
     Metric("load_cpu_share", "load CPU", "", 2),
     Metric("late_ms", "load late", "ms", 1),
@@ -38,14 +40,25 @@ class Act:
     do: Do
 
 
+class Told(NamedTuple):
+    """Sums over all engines, from a page of metrics."""
+
+    loops: float
+    sensing_seconds: float
+
+    @classmethod
+    def by(cls, page: str) -> "Told":
+        return cls(*(total(page, f"{name}_total") for name in cls._fields))
+
+
 @dataclass(frozen=True, slots=True)
 class Shaped:
     """What both sides did in the interval."""
 
     done: paced.PacedRun
     usage: Usage
-    loops: int | None
-    """Turns of penstock's event loops; other servers do not say."""
+    told: Told | None
+    """What penstock's metrics grew by; other servers do not say."""
     acts_ns: Sequence[int]
     """When each act was begun, since the interval began."""
 
@@ -58,8 +71,9 @@ class Shaped:
             "load_cpu_share": self.load_share(),
             "late_ms": self.done.late_ns / 1e6,
         }
-        if self.loops is not None:
-            found["loops_per_second"] = self.loops / seconds
+        if self.told is not None:
+            found["loops_per_second"] = self.told.loops / seconds
+            found["sensing_percent"] = 100 * self.told.sensing_seconds / seconds
         return found
 
     def load_share(self) -> float:
@@ -99,13 +113,15 @@ def by_paced(
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(paced.run, order, {bench.load_cpu})
         paced.sleep_until(begin_ns)
-        loops = _loops(server)
+        before = _told(server)
         with measured(server, bench) as usage:
             times = [_act(act, begin_ns) for act in acts]
             paced.sleep_until(begin_ns + order.slots * order.slot_ns)
-        if loops is not None:
-            loops = (_loops(server) or 0) - loops
-        return Shaped(future.result(), usage, loops, times)
+        after = _told(server)
+        grew = None
+        if before is not None and after is not None:
+            grew = Told(*(b - a for a, b in zip(before, after, strict=True)))
+        return Shaped(future.result(), usage, grew, times)
 
 
 def _act(act: Act, begin_ns: int) -> int:
@@ -115,15 +131,15 @@ def _act(act: Act, begin_ns: int) -> int:
     return now_ns
 
 
-def _loops(server: Running) -> int | None:
+def _told(server: Running) -> Told | None:
     if server.admin_port is None:
         return None
     url = f"http://127.0.0.1:{server.admin_port}/metrics"
     with urllib.request.urlopen(url, timeout=5) as answer:
-        return loops_total(answer.read().decode())
+        return Told.by(answer.read().decode())
 
 
-def loops_total(metrics: str) -> int:
-    """Of all engines, from a Prometheus page."""
-    lines = re.findall(r"^\w*loops_total(?:{[^}]*})? (\S+)", metrics, re.MULTILINE)
-    return int(sum(map(float, lines)))
+def total(page: str, name: str) -> float:
+    """Of all series whose name ends with this one."""
+    lines = re.findall(rf"^\w*{name}(?:{{[^}}]*}})? (\S+)", page, re.MULTILINE)
+    return sum(map(float, lines))

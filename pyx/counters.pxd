@@ -29,6 +29,7 @@ cdef struct Counters:
     int64_t grants_early   # of them: on debt, of what begins
     int64_t parks
     int64_t sensed            # times a connection was asked for TCP_INFO
+    int64_t sensing_ns        # that this took
     int64_t timeouts_idle
     int64_t timeouts_header
     int64_t timeouts_write

@@ -347,6 +347,7 @@ cdef class Engine:
             "grants_early_total": e.counters.grants_early,
             "parks_total": e.counters.parks,
             "sensed_total": e.counters.sensed,
+            "sensing_seconds_total": e.counters.sensing_ns / 1e9,
             "first_byte_counts": [
                 e.counters.first_byte[i] for i in range(FIRST_BYTE_BOUNDS + 1)],
             "first_byte_sum_ns": e.counters.first_byte_sum_ns,

@@ -2,12 +2,14 @@
 
 Once in ten milliseconds an engine goes on along its connections, from where it stopped,
 and asks those whose transfer belongs to a client with a mode and whose last answer is
-an RTT old. What a sweep may cost is bounded: a hundredth of the time between two. So
-few downloads are asked once an RTT, and ten thousand once a second. While any breaker
-is not closed, sweeps come every millisecond and cost as little in proportion.
+an RTT old. A sweep looks at so many, and its cost is bounded: after it, there is none
+for a hundred times as long as it took. So few downloads are asked once an RTT, and ten
+thousand once in a few seconds. While any breaker is not closed, sweeps come every
+millisecond, are as much shorter, and cost no more.
 
-An answer takes about 0.8 us. One dump of the kernel's sockets (sock_diag(7)) takes two
-to four times as long for each of them, and comes all at once.
+An answer takes about 0.8 us of a connection that is in the CPU's caches, and several
+times that of one of ten thousand. One dump of the kernel's sockets (sock_diag(7)) takes
+two to four times as long for each of them, and comes all at once.
 """
 
 from libc.stdint cimport int64_t, uint32_t
@@ -17,6 +19,7 @@ from activity cimport activity_has
 from c_atomic cimport atomic_load_u32
 from c_socket cimport IPPROTO_TCP, TCP_INFO, getsockopt
 from c_tcpinfo cimport tcpinfo
+from c_time cimport clock_monotonic_ns
 from clients cimport Clients, clients_at
 from conn cimport CONN_OPEN, Conn
 from engine cimport Engine
@@ -30,11 +33,11 @@ from transfer cimport TRANSFER_PARKED, Transfer
 
 
 cdef enum:
-    # Of the time between two sweeps, the part that one may take.
+    # Of the time, the part that sweeps may take.
     SENSING_SHARE = 100
-    # What they are taken to cost, mostly cache misses and a system call.
-    SENSING_LOOK_NS = 100
-    SENSING_ASK_NS = 1000
+    # What a sweep may do, in looks: so long nothing else runs.
+    SENSING_SWEEP_LOOKS = 1000
+    SENSING_ASK_LOOKS = 10
     # Of a transfer that is shorter, its end is not worth a system call.
     SENSING_LAST_BYTES = 65536
 
@@ -42,9 +45,12 @@ cdef extern from *:
     """
     #define SENSING_TICK_NS INT64_C(10000000)
     #define SENSING_ALARM_TICK_NS INT64_C(1000000)
+    /* More is not the sweep's doing: the thread had to wait for its core. */
+    #define SENSING_TOOK_MOST_NS INT64_C(1000000)
     """
     const int64_t SENSING_TICK_NS
     const int64_t SENSING_ALARM_TICK_NS
+    const int64_t SENSING_TOOK_MOST_NS
 
 
 cdef inline int64_t sensing_tick_ns(const Clients* t) noexcept nogil:
@@ -101,36 +107,40 @@ cdef inline void sensing_leave(Engine* e, Sense* s) noexcept nogil:
 
 
 cdef inline int64_t sensing_look(Engine* e, uint32_t slot) noexcept nogil:
-    """What it cost."""
+    """What it counts, in looks."""
     cdef const Conn* c = <const Conn*>slab_at(&e.conns, slot)
     cdef const Transfer* t = c.transfer
     cdef Sense* s = &e.senses[slot]
     if c.state != CONN_OPEN or t == NULL or not t.moved_bytes:
-        return SENSING_LOOK_NS
+        return 1
     if not clients_at(e.clients, t.client).allowed.mode:
         sensing_leave(e, s)
-        return SENSING_LOOK_NS
+        return 1
     if not sensing_is_new(s, c, t) and e.now_ns < s.due_ns:
-        return SENSING_LOOK_NS
+        return 1
     sensing_one(e, s, c, t)
-    return SENSING_ASK_NS
+    return SENSING_ASK_LOOKS
 
 
 cdef inline void sensing_run(Engine* e) noexcept nogil:
     """Once a turn of the loop; mostly nothing is due."""
-    cdef int64_t tick_ns, left_ns
+    cdef int64_t tick_ns, began_ns, took_ns, left
     cdef uint32_t slots = e.conns.fresh
     cdef uint32_t looked = 0
     if not sensing_is_wanted(e) or e.now_ns < e.sense_due_ns:
         return
+    began_ns = clock_monotonic_ns()
     tick_ns = sensing_tick_ns(e.clients)
     # What a loop that was busy elsewhere left out is not made up for.
-    left_ns = tick_ns // SENSING_SHARE
-    e.sense_due_ns = e.now_ns + tick_ns
-    while looked < slots and left_ns > 0:
+    left = SENSING_SWEEP_LOOKS * tick_ns // SENSING_TICK_NS
+    while looked < slots and left > 0:
         e.sense_at = e.sense_at + 1 if e.sense_at + 1 < slots else 0
-        left_ns -= sensing_look(e, e.sense_at)
+        left -= sensing_look(e, e.sense_at)
         looked += 1
+    took_ns = clock_monotonic_ns() - began_ns
+    e.counters.sensing_ns += took_ns
+    e.sense_due_ns = e.now_ns + max(
+        tick_ns, SENSING_SHARE * min(took_ns, SENSING_TOOK_MOST_NS))
 
 
 cdef inline void sensing_start(

@@ -28,10 +28,8 @@ NAME = "sensing"
 EACH = "getsockopt each"
 FLOOR = "SO_COOKIE each"
 DUMP = "one sock_diag dump"
-CONNECTIONS = (100, 1000, 9000)
+CONNECTIONS = (100, 1000, 8000)
 DOWNLOADS = 10_000
-SHARE_MOST_PERCENT = 1.0
-"""Of a core, for asking 10,000 downloads about once a second."""
 WARM_UP_ROUNDS = 3
 SPARE_FILES = 200
 LISTEN_BACKLOG = 1024
@@ -63,8 +61,8 @@ class SensingCommon(Common):
 def command(
     *, connections: list[int] | None = None, common: SensingCommon | None = None
 ) -> int:
-    """TCP_INFO of many connections: one call for each against one dump of all. Exit
-    code 1 when asking 10,000 once a second would take more than 1 % of a core.
+    """TCP_INFO of many connections: one call for each against one dump of all. What the
+    engine spends on it, shape shows of penstock-followed.
 
     Args:
         connections: How many there are; may be given several times.
@@ -86,9 +84,9 @@ def run(bench: Bench, counts: Sequence[int]) -> Result:
     Raises:
         PerfError: so many can not be open at once.
     """
+    check_files(sum(counts))
     result = bench.result(NAME, METRICS, "this process", load_pinned=False)
     result.subject = EACH
-    result.bound = f"{SHARE_MOST_PERCENT:g} % of a core"
     rows_of = {title(n): tuple(ROWS) for n in counts}
     with pinned({bench.server_cpus[0]}), ExitStack() as stack:
         ends = {title(n): stack.enter_context(connected(n)) for n in counts}
@@ -121,20 +119,27 @@ def _sample(row: str, case: str, number: int, ends: Sequence[socket.socket]) -> 
             "each_us": each_ns / 1e3,
             "share_percent": share,
         },
-        passed=share <= SHARE_MOST_PERCENT if row == EACH else None,
     )
 
 
-@contextmanager
-def connected(n: int) -> Iterator[list[socket.socket]]:
-    """One end of each of ``n`` connections over loopback; all have the same port.
+def check_files(connections: int) -> None:
+    """Whether so many can be open at once.
 
     Raises:
         PerfError: the limit of open files is too low.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if 2 * n + SPARE_FILES > soft:
-        raise PerfError(f"{n} connections need {2 * n + SPARE_FILES} open files")
+    needed = 2 * connections + SPARE_FILES
+    if needed > soft:
+        raise PerfError(
+            f"{connections} connections need {needed} open files, and {soft} are "
+            "allowed (ulimit -n): ask about fewer with --connections"
+        )
+
+
+@contextmanager
+def connected(n: int) -> Iterator[list[socket.socket]]:
+    """One end of each of ``n`` connections over loopback; all have the same port."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.listen(LISTEN_BACKLOG)

@@ -36,6 +36,8 @@ SEND_BUFFER_BYTES_MIN = 32 * corpus.KIB
 RECEIVE_BUFFER_BYTES = 64 * corpus.KIB
 """With more, ten thousand reach what the kernel grants all of TCP (tcp_mem)."""
 BOTH_OVER_UNSHAPED_MAX = 1.10
+SENSING_PERCENT_MAX = 1.0  # of a core
+FOLLOWED = "penstock-followed"
 UNITS = {"": 1, "B": 1, "KiB": corpus.KIB, "MiB": corpus.MIB}
 METRICS = (
     Metric("error_percent", "mean error", "%", 2, better="lower"),
@@ -100,7 +102,7 @@ def command(
     common: ShapeCommon | None = None,
 ) -> int:
     """Many paced downloads: error, jitter, fairness, CPU. Exit code 1 when penstock
-    misses the bound of a case; only the three defaults have one.
+    misses the bound of a case; only the three defaults have one, and sensing.
 
     Args:
         downloads: How many at once, times the limit of each in bytes per second, for
@@ -146,7 +148,8 @@ def run(bench: Bench, wanted: Sequence[Case]) -> Result:
     result.bound = (
         "mean error and median jitter: 200 x 1 MiB/s 0.5 %, 12 % (100 ms); "
         "2,000 x 100 KiB/s 0.5 %, 5 % (1 s); 10,000 x 10 KiB/s 1 %, 12 % (1 s); "
-        f"CPU of both ends {BOTH_OVER_UNSHAPED_MAX:g} times that without a limit"
+        f"CPU of both ends {BOTH_OVER_UNSHAPED_MAX:g} times that without a limit; "
+        f"sensing {SENSING_PERCENT_MAX:g} % of a core"
     )
     by_title = {case.title(): case for case in wanted}
     bench.collect(
@@ -162,14 +165,13 @@ def _give_verdicts(result: Result, by_title: Mapping[str, Case]) -> None:
     """Related to the baselines first, which come after what is judged."""
     related, result.samples = beside_unshaped(result.samples), []
     for sample in related:
-        case = by_title[sample.case]
-        if sample.server != SUBJECT or case not in BOUNDS:
+        missed = judge(sample.server, by_title[sample.case], sample.values)
+        if missed is None:
             result.samples.append(sample)
             continue
-        missed = judge(case, sample.values)
         result.samples.append(replace(sample, passed=not missed))
         if missed:
-            result.notes.append(f"{SUBJECT}, {sample.case}: {'; '.join(missed)}")
+            result.notes.append(f"{sample.server}, {sample.case}: {'; '.join(missed)}")
 
 
 def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
@@ -308,16 +310,19 @@ BASES = {"penstock": "penstock"} | dict.fromkeys(
 """Which server serves the files behind each limit."""
 
 
-def judge(case: Case, values: Mapping[str, float]) -> list[str]:
-    """Which figures miss their bounds, in words; none where there are no bounds."""
+def judge(server: str, case: Case, values: Mapping[str, float]) -> list[str] | None:
+    """Which figures miss their bounds, in words; None where there are no bounds."""
     bound = BOUNDS.get(case)
-    if bound is None:
-        return []
-    most = {
-        "error_percent": bound.error_percent,
-        bound.jitter_key: bound.jitter_percent,
-        "both_over_unshaped": BOTH_OVER_UNSHAPED_MAX,
-    }
+    if server == FOLLOWED:
+        most = {"sensing_percent": SENSING_PERCENT_MAX}
+    elif server == SUBJECT and bound is not None:
+        most = {
+            "error_percent": bound.error_percent,
+            bound.jitter_key: bound.jitter_percent,
+            "both_over_unshaped": BOTH_OVER_UNSHAPED_MAX,
+        }
+    else:
+        return None
     titles = {metric.key: metric for metric in METRICS}
     return [
         f"{titles[key].title} {values[key]:.2f} {titles[key].unit}, bound {limit:g}"

@@ -285,6 +285,7 @@ class EngineStatistics(TypedDict):
     grants_early_total: int  # of them: on debt, of transfers that begin
     parks_total: int
     sensed_total: int
+    sensing_seconds_total: float
     first_byte_counts: list[int]  # one per bound, and the last one above all
     first_byte_sum_ns: int
     timeouts_idle_total: int

@@ -46,6 +46,7 @@ ENGINE_METRICS = {
     "grants_early_total": "Quanta granted on debt to transfers that begin",
     "parks_total": "Times a transfer had to wait for tokens",
     "sensed_total": "Times a connection was asked for what its network does",
+    "sensing_seconds_total": "Time that sweeps along the connections took for that",
     "timeouts_idle_total": "Connections closed: no request came",
     "timeouts_header_total": "Connections closed: a request head took too long",
     "timeouts_write_total": "Connections closed: the client took no bytes",
@@ -95,7 +96,7 @@ def _family(
     family = kind(f"penstock_{key}", documentation, labels=["engine"])
     for engine in statistics:
         value = engine.get(key)
-        if isinstance(value, int):
+        if isinstance(value, int | float):
             family.add_metric([_label(engine)], value)
     return family
 

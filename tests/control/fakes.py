@@ -321,6 +321,7 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         parse_errors_total forwarded_ignored_total transfers transfers_parked
         bytes_sent_total bytes_spliced_total zerocopy_sends_total reads_cold_total
         reads_ahead_total grants_total grants_early_total parks_total sensed_total
+        sensing_seconds_total
         first_byte_sum_ns
         timeouts_idle_total timeouts_header_total timeouts_write_total pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries

@@ -18,6 +18,8 @@ from perf.servers.nginx import Nginx
 from perf.wakeups import sleeps
 from perf.workloads import shape
 
+US = "penstock"
+
 
 def test_downloads_are_counts_times_rates_in_binary_units() -> None:
     found = shape.cases("200x1MiB, 2000x100KiB,3x7,200x1MiB")
@@ -37,15 +39,18 @@ def test_what_is_no_count_times_rate_is_refused(text: str) -> None:
 def test_a_case_is_judged_by_error_and_by_the_jitter_of_its_own_slots() -> None:
     few, many, *_ = shape.BOUNDS
     good = {"error_percent": 0.5, "jitter_percent": 12.0, "jitter_1s_percent": 5.0}
-    assert shape.judge(few, good) == shape.judge(many, good) == []
-    assert shape.judge(few, good | {"jitter_percent": 12.1}) == [
+    assert shape.judge(US, few, good) == shape.judge(US, many, good) == []
+    assert shape.judge(US, few, good | {"jitter_percent": 12.1}) == [
         "jitter 100 ms 12.10 %, bound 12"
     ]
-    assert shape.judge(many, good | {"jitter_percent": 12.1}) == []
-    assert shape.judge(many, good | {"jitter_1s_percent": 5.1})
-    assert shape.judge(few, good | {"error_percent": 0.51})
-    assert shape.judge(few, good | {"both_over_unshaped": 1.11})
-    assert shape.judge(replace(few, downloads=1), good | {"error_percent": 9.0}) == []
+    assert shape.judge(US, many, good | {"jitter_percent": 12.1}) == []
+    assert shape.judge(US, many, good | {"jitter_1s_percent": 5.1})
+    assert shape.judge(US, few, good | {"error_percent": 0.51})
+    assert shape.judge(US, few, good | {"both_over_unshaped": 1.11})
+    assert shape.judge(US, replace(few, downloads=1), good) is None
+    assert shape.judge("nginx", few, good) is None
+    assert shape.judge(shape.FOLLOWED, few, good | {"sensing_percent": 0.9}) == []
+    assert shape.judge(shape.FOLLOWED, few, good | {"sensing_percent": 1.1})
 
 
 def turn(usage: Usage, cpu_ns: int, late_ns: int) -> shaped.Shaped:
@@ -63,7 +68,8 @@ def test_a_load_that_came_too_late_is_the_limit() -> None:
 def test_loops_of_all_engines_are_added_up() -> None:
     page = '# HELP a_loops_total x\na_loops_total{engine="0"} 5\n'
     page += 'a_loops_total{engine="1"} 7\nb_total 9\n'
-    assert shaped.loops_total(page) == 12
+    page += 'a_sensing_seconds_total{engine="1"} 0.25\n'
+    assert shaped.Told.by(page) == (12, 0.25)
 
 
 def test_every_download_has_an_address_of_its_own() -> None:
