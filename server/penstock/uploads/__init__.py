@@ -1,0 +1,1 @@
+"""Uploads: resumable, and durable before they are acknowledged."""
