@@ -58,4 +58,5 @@ cdef extern from "llhttp.h" nogil:
     void llhttp_reset(llhttp_t* parser)
     int llhttp_execute(llhttp_t* parser, const char* data, size_t n)
     void llhttp_resume(llhttp_t* parser)
+    const char* llhttp_method_name(int method)
     const char* llhttp_get_error_pos(const llhttp_t* parser)

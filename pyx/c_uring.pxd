@@ -136,6 +136,9 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_prep_read(
         io_uring_sqe* sqe, int fd, void* buf, unsigned int n, uint64_t offset)
 
+    void io_uring_prep_write(
+        io_uring_sqe* sqe, int fd, const void* buf, unsigned int n, uint64_t offset)
+
     io_uring_probe* io_uring_get_probe()
     void io_uring_free_probe(io_uring_probe* probe)
     int io_uring_opcode_supported(const io_uring_probe* probe, int op)

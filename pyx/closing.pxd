@@ -18,6 +18,9 @@ from finding cimport clients_leave
 from gate cimport gate_cancel
 from grant cimport grant_return
 from holders cimport HOLD_CONNECTION, HOLD_TRANSFER
+from intake cimport (
+    ASK_DONE, INTAKE_ASKED, INTAKE_CUT, Intake, intake_end, intake_hand_over,
+)
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
 from ring cimport ring_counted_sqe, ring_sqe
@@ -93,6 +96,17 @@ cdef inline void conn_forget_input(Engine* e, Conn* c) noexcept nogil:
     conn_drop_pending(c)
 
 
+cdef inline void conn_lose_intake(Engine* e, Conn* c) noexcept nogil:
+    """Python hears of it with what it wants next, or now, if it waits."""
+    cdef Intake* i = c.intake
+    c.intake = NULL
+    i.conn = NULL
+    clients_leave(e.clients, i.client, HOLD_TRANSFER)
+    if i.state != INTAKE_ASKED:
+        intake_end(i, INTAKE_CUT, 0)
+        intake_hand_over(&e.intakes, i, ASK_DONE)
+
+
 cdef inline void conn_release(Engine* e, Conn* c) noexcept nogil:
     """Recycle a closing connection once nothing refers to it any more."""
     cdef io_uring_sqe* sqe
@@ -100,6 +114,8 @@ cdef inline void conn_release(Engine* e, Conn* c) noexcept nogil:
         return
     if c.transfer != NULL:
         transfer_end(e, c)
+    if c.intake != NULL:
+        conn_lose_intake(e, c)
     if c.counted:
         clients_leave(e.clients, c.client, HOLD_CONNECTION)
     sqe = ring_sqe(&e.ring)

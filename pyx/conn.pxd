@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memmove
 from cidr cimport ADDRESS_BYTES
 from filecache cimport File
 from http1 cimport Http1
+from intake cimport Intake
 from limits cimport PENDING_BYTES_MAX, PENDING_FIRST_BYTES, PENDING_PAUSE_BYTES
 from request cimport Request
 from transfer cimport Transfer
@@ -32,6 +33,7 @@ cdef enum Deadline:
     DEADLINE_HEADER   # a request begun and not complete
     DEADLINE_WRITE    # a response that must make progress
     DEADLINE_LINGER
+    DEADLINE_BODY     # a request's body that is wanted
 
 cdef enum TimerKind:
     TIMER_CONN = 1    # owner: slot
@@ -44,6 +46,7 @@ cdef struct Conn:
     Timer timer            # armed at deadline_ns or earlier
     int64_t deadline_ns    # the real one; a timer that fires early is armed again
     Transfer* transfer     # being sent
+    Intake* intake         # Python's request, until it is answered
     int fd
     uint8_t state
     uint8_t deadline       # which Deadline
@@ -136,4 +139,4 @@ cdef inline bint conn_ends(const Conn* c) noexcept nogil:
 
 cdef inline bint conn_busy(const Conn* c) noexcept nogil:
     """A request is being resolved or answered: later ones wait."""
-    return c.transfer != NULL or c.file != NULL
+    return c.transfer != NULL or c.file != NULL or c.intake != NULL

@@ -33,6 +33,8 @@ cdef struct Counters:
     int64_t timeouts_idle
     int64_t timeouts_header
     int64_t timeouts_write
+    int64_t timeouts_body
+    int64_t bytes_received    # of bodies that Python asked for
     int64_t loops
     int64_t cqes
     int64_t cq_overflows

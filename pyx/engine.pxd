@@ -30,6 +30,7 @@ from limits cimport (
     BRIEF_LASTS_NS, COPY_BYTES, CQE_BATCH, LISTENERS_MAX, MAILBOX_LETTERS,
     REFUSAL_SLOTS, ZEROCOPIES_MAX, ZEROCOPY_BYTES, Limits,
 )
+from intake cimport Intakes, intakes_free, intakes_init
 from line cimport Line
 from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
 from mapping cimport mapping_free, mapping_new
@@ -38,7 +39,7 @@ from mime cimport MediaTypes
 from pipes cimport Pipes, pipes_free, pipes_init
 from pool cimport Pool, pool_free, pool_give, pool_init, pool_take
 from recvbufs cimport RecvBufs
-from request cimport Request, request_reset
+from request cimport Request, request_drop_lines, request_reset
 from ring cimport Ring
 from runlist cimport (
     RunList, runlist_at, runlist_free, runlist_init, runlist_pop, runlist_push,
@@ -65,6 +66,8 @@ cdef enum Op:
     OP_SEND
     OP_POLL
     OP_SPLICE
+    OP_BODY
+    OP_WRITE
     OP_OPEN          # the rest of user_data is a File*
     OP_READ          # likewise
     OP_SEND_ZC       # the rest of user_data is a ZeroCopy*
@@ -113,6 +116,7 @@ cdef struct Engine:
     GateQueue* gates       # by row of the client table, lazily touched
     Line* lines            # by row, of the server and the groups
     uint32_t gates_n
+    Intakes intakes        # requests that Python answers
     Sense* senses          # by slot of the connection, lazily touched
     int64_t sense_due_ns   # when the next sweep is
     uint32_t sense_at      # slot that was looked at last
@@ -290,6 +294,7 @@ cdef inline Request* engine_new_request(Engine* e) noexcept nogil:
 
 cdef inline void engine_drop_request(Engine* e, Conn* c) noexcept nogil:
     if c.request != NULL:
+        request_drop_lines(c.request)
         pool_give(&e.requests, c.request)
         c.request = NULL
 
@@ -344,6 +349,8 @@ cdef inline int engine_init(Engine* e, uint64_t seed) noexcept nogil:
     if rc == 0:
         rc = mailbox_init(&e.outbox, MAILBOX_LETTERS)
     if rc == 0:
+        rc = intakes_init(&e.intakes, e.limits.max_intakes)
+    if rc == 0:
         rc = pipes_init(&e.pipes, e.limits.pipes, e.limits.pipe_bytes)
     if rc == 0:
         e.copy_buffer = <char*>malloc(COPY_BYTES)
@@ -360,6 +367,7 @@ cdef inline void engine_free(Engine* e) noexcept nogil:
     e.copy_buffer = NULL
     mapping_free(e.senses, sizeof(Sense) * engine_slots(e))
     e.senses = NULL
+    intakes_free(&e.intakes)
     mailbox_free(&e.inbox)
     mailbox_free(&e.outbox)
     if e.files.buckets != NULL:

@@ -6,6 +6,7 @@ from c_atomic cimport atomic_add_i64, atomic_load_u32
 from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
 from conn cimport Conn as EngineConn
 from counters cimport FIRST_BYTE_BOUND_NS, FIRST_BYTE_BOUNDS, STATUS_SLOTS
+from delegate cimport DELEGATE_BYTES_MAX, DELEGATES_MAX, Delegates
 from encodings cimport ENCODING_COUNT, ENCODING_IDENTITY, Encodings, encoding_names
 from engine cimport (
     ENGINE_DRAINING, ENGINE_SERVING, ENGINE_STARTING, ENGINE_STOPPED,
@@ -16,7 +17,7 @@ from engine cimport (
 from gate cimport gate_free, gate_init
 from limiter cimport limiter_of_transfer
 from limits cimport (
-    LISTENERS_MAX, RANGES_MAX, REFUSAL_SLOTS, TARGET_BYTES_MAX, Limits,
+    INTAKES_MAX, LISTENERS_MAX, RANGES_MAX, REFUSAL_SLOTS, TARGET_BYTES_MAX, Limits,
 )
 from loop cimport loop_run
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
@@ -64,6 +65,8 @@ LIMITS = {
     "receive_buffer_bytes": (4096, 64, 1 << 20),
     "sq_entries": (1024, 8, 32768),
     "iowq_workers": (4, 1, 256),
+    "max_intakes": (0, 0, INTAKES_MAX),
+    "body_timeout_ns": (30 * SECOND, SECOND // 1000, 86400 * SECOND),
     "show_dotfiles": (0, 0, 1),
 }
 
@@ -111,6 +114,19 @@ cdef void fill_limits(Limits* l, dict n) except *:
     l.sq_entries = n["sq_entries"]
     l.iowq_workers = n["iowq_workers"]
     l.show_dotfiles = n["show_dotfiles"]
+    l.max_intakes = n["max_intakes"]
+    l.body_timeout_ns = n["body_timeout_ns"]
+
+
+cdef int fill_delegates(Delegates* d, paths) except -1:
+    for path in paths:
+        text = path.encode("ascii")
+        if d.n == DELEGATES_MAX or not 2 <= len(text) <= DELEGATE_BYTES_MAX:
+            raise ValueError(f"delegates: {path!r} is too long, or one too many")
+        memcpy(d.path[d.n], PyBytes_AS_STRING(text), len(text))
+        d.path_n[d.n] = len(text)
+        d.n += 1
+    return 0
 
 
 cdef int fill_encodings(Encodings* e, names) except -1:
@@ -152,7 +168,7 @@ cdef class Engine:
 
     def __cinit__(
         self, *, int index, int cpu, int root_fd, listen_fds, ClientTable clients,
-        media_types, precompressed=(), limits=None,
+        media_types, precompressed=(), delegates=(), limits=None,
     ):
         cdef int rc
         full = checked_limits(limits or {})
@@ -170,6 +186,7 @@ cdef class Engine:
         self.e.clients = &clients.table
         fill_limits(&self.e.limits, full)
         fill_encodings(&self.e.limits.encodings, precompressed)
+        fill_delegates(&self.e.limits.delegates, delegates)
         self.e.root_fd = self.own(root_fd)
         for fd in listen_fds:
             self.e.listeners[self.e.listeners_n].fd = self.own(fd)

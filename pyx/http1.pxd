@@ -4,15 +4,18 @@ Turns protocol bytes into a ``Request`` and stops after each message, so that pi
 requests are answered in order. Knows nothing of sockets. RFC 9112.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from authority cimport authority_is_valid
+from c_assert cimport ENGINE_ASSERT
 from c_llhttp cimport *
+from delegate cimport delegate_wants
 from limits cimport BODY_FRAMING_FACTOR, HEAD_SLACK_BYTES, Limits
 from request cimport (
     FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request,
     request_add_name, request_add_target, request_add_value, request_byte_before,
-    request_end_piece, request_end_value, request_position, request_refuse,
+    request_delegate, request_end_piece, request_end_value, request_position, request_refuse,
     request_repeats, request_reset,
 )
 from text cimport Text, list_has_token, text_is_ci
@@ -21,6 +24,7 @@ from text cimport Text, list_has_token, text_is_ci
 cdef enum Http1Result:
     HTTP1_MORE       # everything was used, the message is not complete
     HTTP1_COMPLETE   # a whole message; the rest of the input is untouched
+    HTTP1_HEAD       # the head of a delegated one; its body is untouched
     HTTP1_REFUSED    # request.status says why; framing is lost
 
 cdef struct Http1:
@@ -52,6 +56,10 @@ cdef inline int http1_on_version(llhttp_t* p, const char* s, size_t n) noexcept 
     if not r.protocol_seen and request_byte_before(r, s, 3) != c'T':
         request_refuse(r, 400)
         return HPE_USER
+    if not r.protocol_seen and delegate_wants(
+            &r.limits.delegates, r.method, r.target, r.target_n):
+        if not request_delegate(r):
+            return HPE_USER
     r.protocol_seen = True
     r.value_end = request_position(r, s + n)
     return 0
@@ -84,7 +92,7 @@ cdef inline uint16_t http1_judge_expect(const Request* r) noexcept nogil:
         return 0
     if not text_is_ci(r.fields[FIELD_EXPECT], b"100-continue", 12):
         return 417
-    if not http1_has_body(r):
+    if not http1_has_body(r) or r.delegated:
         return 0
     if r.method in (HTTP_GET, HTTP_HEAD, HTTP_OPTIONS):
         return 417
@@ -145,6 +153,8 @@ cdef inline uint64_t http1_body_bound(const Request* r) noexcept nogil:
 cdef inline uint16_t http1_judge_bytes(const Request* r, uint64_t n) noexcept nogil:
     """0 when the first ``n`` bytes of the message are not too many. White space and
     chunk extensions can go on without anything that the other limits count."""
+    if r.delegated and r.head_done:
+        return 0
     if r.head_done:
         return 413 if n > r.head_end + http1_body_bound(r) else 0
     return 431 if n > http1_head_bound(r) + 4 else 0  # CRLF, CRLF end a head
@@ -164,7 +174,7 @@ cdef inline uint16_t http1_judge_head(llhttp_t* p, Request* r) noexcept nogil:
     status = http1_judge_coding(r)
     if status:
         return status
-    if r.content_length > r.limits.max_body_bytes:
+    if r.content_length > r.limits.max_body_bytes and not r.delegated:
         return 413
     return http1_judge_expect(r)
 
@@ -187,12 +197,23 @@ cdef inline int http1_on_head(llhttp_t* p) noexcept nogil:
     if status:
         request_refuse(r, status)
         return -1
+    return HPE_PAUSED if r.delegated else 0
+
+
+cdef inline int http1_sink(Request* r, const char* s, size_t n) noexcept nogil:
+    """Whoever feeds sees to it that there is room."""
+    ENGINE_ASSERT(r.sink != NULL and n <= r.sink_n)
+    memcpy(r.sink, s, n)
+    r.sink += n
+    r.sink_n -= <uint32_t>n
     return 0
 
 
 cdef inline int http1_on_body(llhttp_t* p, const char* s, size_t n) noexcept nogil:
     cdef Request* r = http1_request(p)
     r.body_bytes += <int64_t>n
+    if r.delegated:
+        return http1_sink(r, s, n)
     if r.body_bytes > r.limits.max_body_bytes:
         request_refuse(r, 413)
         return HPE_USER
@@ -200,6 +221,7 @@ cdef inline int http1_on_body(llhttp_t* p, const char* s, size_t n) noexcept nog
 
 
 cdef inline int http1_on_complete(llhttp_t* p) noexcept nogil:
+    http1_request(p).complete = True
     # llhttp has its own view of Connection, also in trailers, and refuses what comes
     # after the message that ends the connection.
     if http1_request(p).keep_alive:
@@ -291,6 +313,6 @@ cdef inline Http1Result http1_feed(
         request_refuse(r, status)
         return HTTP1_REFUSED
     if error == HPE_PAUSED:
-        return HTTP1_COMPLETE
+        return HTTP1_COMPLETE if r.complete else HTTP1_HEAD
     request_end_piece(r, n)
     return HTTP1_MORE

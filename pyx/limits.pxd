@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from delegate cimport Delegates
 from encodings cimport Encodings
 
 
@@ -33,6 +34,9 @@ cdef struct Limits:
     Encodings encodings            # whose sidecars are looked for
     uint32_t busy_poll_us          # NAPI busy polling of the ring; 0: none
     uint32_t transmit              # TransmitMode (strategy.pxd)
+    uint32_t max_intakes           # requests that Python answers, at once; more: 503
+    int64_t body_timeout_ns        # a body that is wanted and makes no progress
+    Delegates delegates            # whose requests those are
     # Of the present identity: what is kept of a trusted proxy's request.
     bint reads_forwarded
     uint32_t header_n              # 0: no header names clients
@@ -90,6 +94,11 @@ cdef enum:
     GROUPS_MAX = 256
     # What the control pass tells engines at once of rates that grew much.
     RETIMES_MAX = 32
+
+cdef enum:
+    # What is collected of a body before it is written.
+    INTAKE_BUFFER_BYTES = 131072
+    INTAKES_MAX = 4096
 
 cdef extern from *:
     """

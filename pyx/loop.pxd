@@ -15,8 +15,8 @@ from conn cimport Conn
 from draining cimport drain_complete, drain_start
 from engine cimport (
     ENGINE_SERVING, ENGINE_STOPPED, MAIL_READY, MAIL_RETIME, MAIL_RETIME_ALL, MAIL_STOP,
-    MAIL_STOPPED, OP_ACCEPT, OP_MAILBOX, OP_OPEN, OP_POLL, OP_READ, OP_RECV, OP_SEND,
-    OP_SEND_ZC, OP_SPLICE, Engine, engine_conn, engine_is_shared, engine_next_runnable,
+    MAIL_STOPPED, OP_ACCEPT, OP_BODY, OP_MAILBOX, OP_OPEN, OP_POLL, OP_READ, OP_RECV,
+    OP_SEND, OP_SEND_ZC, OP_SPLICE, OP_WRITE, Engine, engine_conn, engine_is_shared, engine_next_runnable,
     engine_runnable, engine_tell, engine_tick,
 )
 from filecache cimport File
@@ -35,6 +35,7 @@ from timers cimport timers_run
 from transmit cimport (
     on_poll, on_send, on_send_zc, on_splice, transmit_call_waiting,
 )
+from uploading cimport on_body, on_write, uploading_letters
 from userdata cimport (
     userdata_generation, userdata_op, userdata_pack, userdata_pointer, userdata_slot,
 )
@@ -80,6 +81,7 @@ cdef inline void on_mailbox(Engine* e, uint32_t flags) noexcept nogil:
     mailbox_drain_fd(&e.inbox)
     while mailbox_take(&e.inbox, &letter):
         on_letter(e, &letter)
+    uploading_letters(e)
     if mailbox_lost(&e.inbox):
         gate_retime_all(e)  # of what a full box drops, only this can be many
 
@@ -99,6 +101,10 @@ cdef inline void dispatch_conn(
         on_poll(e, c, cqe.res)
     elif op == OP_SPLICE:
         on_splice(e, c, cqe.res)
+    elif op == OP_BODY:
+        on_body(e, c, cqe.res)
+    elif op == OP_WRITE:
+        on_write(e, c, cqe.res)
 
 
 cdef inline void dispatch_zerocopy(
@@ -117,7 +123,7 @@ cdef inline void dispatch_zerocopy(
 cdef inline void dispatch(Engine* e, const io_uring_cqe* cqe) noexcept nogil:
     """Every completion passes here. Kinds that name a connection come first."""
     cdef uint8_t op = userdata_op(cqe.user_data)
-    if OP_RECV <= op <= OP_SPLICE:
+    if OP_RECV <= op <= OP_WRITE:
         dispatch_conn(e, op, cqe)
     elif op == OP_SEND_ZC:
         dispatch_zerocopy(e, <ZeroCopy*>userdata_pointer(cqe.user_data), cqe)

@@ -12,7 +12,7 @@ from conn cimport (
     CONN_CLOSING, CONN_LINGERING, CONN_OPEN, Conn, conn_busy, conn_ends,
     conn_keep_pending, conn_pending, conn_should_pause,
 )
-from engine cimport Engine
+from engine cimport Engine, engine_run_soon
 from limits cimport PENDING_TOTAL_BYTES_MAX
 from lingering cimport linger_discard
 from recvbufs cimport recvbufs_at, recvbufs_grow, recvbufs_return
@@ -108,7 +108,8 @@ cdef inline void receive_again(Engine* e, Conn* c) noexcept nogil:
     if c.state == CONN_CLOSING:
         conn_release(e, c)
         return
-    if c.transfer != NULL and transfer_is_brief_end(c.transfer):
+    if c.intake != NULL or (
+            c.transfer != NULL and transfer_is_brief_end(c.transfer)):
         return
     if not conn_should_pause(c):
         conn_receive(e, c)
@@ -131,3 +132,5 @@ cdef inline void on_recv(Engine* e, Conn* c, int res, uint32_t flags) noexcept n
         receive_again(e, c)
     elif c.state == CONN_CLOSING:
         conn_release(e, c)
+    if ended and c.intake != NULL and c.state == CONN_OPEN:
+        engine_run_soon(e, c)  # it waited for that

@@ -5,6 +5,7 @@ parser may hand both over in any number of pieces.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from limits cimport FIELD_ARENA_BYTES, HEADER_NAME_BYTES_MAX, TARGET_BYTES_MAX, Limits
@@ -71,6 +72,12 @@ cdef struct Request:
     bint index_tried               # path already ends in index.html
     bint trailing_slash
     bint proxied                   # it came from a trusted proxy
+    bint delegated                 # Python answers it (delegate.pxd)
+    bint complete                  # all of the message was parsed
+    char* lines                    # of a delegated one: its fields, on the heap
+    uint32_t lines_n
+    char* sink                     # where its body goes; NULL: it is thrown away
+    uint32_t sink_n
     uint32_t path_n
     char name[FIELD_NAME_BYTES]
     char path[TARGET_BYTES_MAX]    # decoded, relative to the root, NUL-terminated
@@ -97,6 +104,35 @@ cdef inline void request_reset(Request* r, const Limits* limits) noexcept nogil:
     r.head_done = False
     r.chunked = r.keep_alive = r.http_1_0 = False
     r.index_tried = r.trailing_slash = r.proxied = False
+    r.delegated = r.complete = False
+    r.lines = r.sink = NULL
+    r.lines_n = r.sink_n = 0
+
+
+cdef inline bint request_delegate(Request* r) noexcept nogil:
+    """From here on all fields are kept as they come; false without memory."""
+    r.lines = <char*>malloc(r.limits.max_header_bytes)
+    r.delegated = r.lines != NULL
+    if not r.delegated:
+        request_refuse(r, 503)
+    return r.delegated
+
+
+cdef inline void request_drop_lines(Request* r) noexcept nogil:
+    free(r.lines)
+    r.lines = NULL
+
+
+cdef inline bint request_add_line(Request* r, const char* s, size_t n) noexcept nogil:
+    """Of a field of a delegated request; trailers are dropped."""
+    if not r.delegated or r.head_done:
+        return True
+    if r.lines_n + n > r.limits.max_header_bytes:
+        request_refuse(r, 431)
+        return False
+    memcpy(r.lines + r.lines_n, s, n)
+    r.lines_n += <uint32_t>n
+    return True
 
 
 cdef inline bint request_refuse(Request* r, uint16_t status) noexcept nogil:
@@ -202,6 +238,8 @@ cdef inline bint request_add_name(Request* r, const char* s, size_t n) noexcept 
     cdef size_t i
     cdef char c
     r.name_end = request_position(r, s + n)
+    if not request_add_line(r, s, n):
+        return False
     if r.in_value or r.headers == 0:
         r.in_value = False
         r.name_n = 0
@@ -241,6 +279,8 @@ cdef inline uint8_t request_which_field(const Request* r) noexcept nogil:
 
 cdef inline bint request_begin_value(Request* r) noexcept nogil:
     cdef Text* known
+    if not request_add_line(r, b": ", 2):
+        return False
     r.in_value = True
     r.field = request_which_field(r)
     r.value_at = r.arena_n
@@ -293,13 +333,14 @@ cdef inline bint request_add_value(Request* r, const char* s, size_t n) noexcept
         return False
     if r.field != FIELD_OTHER and not request_keep(r, s, n):
         return False
-    return request_count_header(r, n)
+    return request_add_line(r, s, n) and request_count_header(r, n)
 
 
 cdef inline void request_end_value(Request* r) noexcept nogil:
     cdef uint32_t end = r.arena_n
     if not r.in_value and not request_begin_value(r):
         return
+    request_add_line(r, b"\r\n", 2)
     if r.field == FIELD_OTHER:
         return
     end = r.arena_n

@@ -19,7 +19,7 @@ from filecache cimport (
     FILE_DIRECTORY, FILE_FAILED, FILE_FILLING, FILE_REGULAR, File, file_unref,
 )
 from http1 cimport (
-    HTTP1_COMPLETE, HTTP1_MORE, Http1Result, http1_expect, http1_feed,
+    HTTP1_COMPLETE, HTTP1_HEAD, HTTP1_MORE, Http1Result, http1_expect, http1_feed,
     http1_method_is_known,
 )
 from identify cimport conn_client, conn_refresh, identify
@@ -32,6 +32,7 @@ from respond cimport respond_file, respond_redirect, respond_status
 from target cimport Target, target_decode
 from transfer cimport TRANSFER_READY
 from transmit cimport transmit_more
+from uploading cimport uploading_begin, uploading_go
 
 from libc.errno cimport EINVAL, ENAMETOOLONG, ENOENT
 from libc.string cimport memcpy
@@ -187,6 +188,8 @@ cdef inline size_t conn_feed(
     if result == HTTP1_COMPLETE:
         c.request.started_ns = e.now_ns
         serve_request(e, c)
+    elif result == HTTP1_HEAD:
+        uploading_begin(e, c)
     elif result != HTTP1_MORE:
         e.counters.parse_errors += 1
         respond_status(e, c, c.request.status, conn_client(e, c), True)
@@ -220,6 +223,8 @@ cdef inline void conn_advance(Engine* e, Conn* c) noexcept nogil:
     elif c.transfer != NULL:
         if c.transfer.state == TRANSFER_READY:
             transmit_more(e, c)
+    elif c.intake != NULL:
+        uploading_go(e, c)
     elif c.file != NULL:
         if c.file.state != FILE_FILLING:
             serve_path(e, c)

@@ -3,8 +3,8 @@
 from accepting cimport accept_resume
 from closing cimport conn_close
 from conn cimport (
-    CONN_CLOSING, CONN_LINGERING, DEADLINE_HEADER, DEADLINE_IDLE, DEADLINE_LINGER,
-    DEADLINE_WRITE, TIMER_ACCEPT, TIMER_CONN, TIMER_DRAIN, TIMER_GATE, Conn,
+    CONN_CLOSING, CONN_LINGERING, DEADLINE_BODY, DEADLINE_HEADER, DEADLINE_IDLE,
+    DEADLINE_LINGER, DEADLINE_WRITE, TIMER_ACCEPT, TIMER_CONN, TIMER_DRAIN, TIMER_GATE, Conn,
 )
 from draining cimport drain_expire
 from engine cimport Engine, conn_set_deadline
@@ -14,6 +14,7 @@ from lingering cimport linger_look
 from respond cimport respond_status
 from slab cimport slab_at
 from transfer cimport TRANSFER_FILLING, TRANSFER_PARKED, TRANSFER_QUEUED
+from uploading cimport uploading_late
 from wheel cimport Timer, wheel_arm, wheel_pop
 
 
@@ -45,6 +46,8 @@ cdef inline void timer_conn(Engine* e, Conn* c) noexcept nogil:
         wheel_arm(&e.wheel, &c.timer, c.deadline_ns)
     elif c.deadline == DEADLINE_HEADER:
         timeout_header(e, c)
+    elif c.deadline == DEADLINE_BODY:
+        uploading_late(e, c)
     elif c.deadline == DEADLINE_WRITE and not peer_is_waited_for(c):
         conn_set_deadline(e, c, DEADLINE_WRITE, e.limits.write_timeout_ns)
     else:

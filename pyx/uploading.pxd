@@ -1,0 +1,376 @@
+"""Uploading: the body of a request, from its socket into a file that Python has opened.
+
+An order says which file, from where on, and how much. What comes is collected in a
+buffer and written in one piece when that is full or no more comes, so that many small
+segments are no many small writes. Only one of both is in flight at a time: while a
+write waits for a disk nothing is received, and the peer's window closes.
+
+Bytes are in the file when Python hears of them, which says nothing of the disk.
+"""
+
+from libc.errno cimport EAGAIN, EBADMSG, EINTR, EIO, ENOMEM
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from c_errno cimport ECANCELED
+from c_llhttp cimport HTTP_HEAD, llhttp_method_name
+from c_socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send
+from c_uring cimport *
+from closing cimport conn_close, conn_forget_input, conn_pause_receive, conn_release
+from conn cimport (
+    CONN_OPEN, DEADLINE_BODY, Conn, conn_keep_pending, conn_pending,
+)
+from engine cimport (
+    ENGINE_DRAINING, OP_BODY, OP_NONE, OP_WRITE, Engine, conn_set_deadline,
+    conn_userdata,
+)
+from finding cimport clients_leave
+from heads cimport head_begin, head_connection, head_end, head_length
+from holders cimport HOLD_TRANSFER
+from http1 cimport HTTP1_REFUSED, http1_feed, http1_has_body, http1_init
+from identify cimport conn_client, identify
+from intake cimport (
+    ASK_DONE, ASK_NEW, INTAKE_ASKED, INTAKE_COMPLETE, INTAKE_CUT, INTAKE_ENOUGH,
+    INTAKE_FAILED, INTAKE_GOES_ON, INTAKE_READY, INTAKE_RECEIVING, INTAKE_STOPPED,
+    INTAKE_TIMEOUT, INTAKE_WRITING, ORDER_ANSWER, ORDER_DROP, ORDER_RECEIVE,
+    ORDER_STOP, Intake, intake_end, intake_hand_over, intake_keep_text,
+    intake_make_buffer, intake_room, intake_took, intake_wrote, intakes_live,
+    intakes_release, intakes_take,
+)
+from limits cimport COPY_BYTES, INTAKE_BUFFER_BYTES, MESSAGE_TEXT_BYTES
+from mailbox cimport Letter, mailbox_drain_fd, mailbox_take
+from request cimport FIELD_EXPECT, Request, request_drop_lines
+from respond cimport respond_status, response_closes, response_new, response_start
+from ring cimport ring_counted_sqe, ring_sqe
+from transfer cimport Transfer, transfer_add
+from userdata cimport userdata_pack
+from writer cimport (
+    Writer, writer_bytes, writer_count, writer_init, writer_string, writer_u64,
+)
+
+
+cdef enum:
+    # Of a chunked body, what comes is decoded from the buffer's second half into the
+    # first.
+    UPLOADING_HALF_BYTES = INTAKE_BUFFER_BYTES // 2
+
+
+cdef inline bint uploading_keep_head(
+    Engine* e, Intake* i, const Request* r
+) noexcept nogil:
+    """``METHOD target``, then the fields, a line each."""
+    cdef Writer w
+    writer_init(&w, e.copy_buffer, COPY_BYTES)
+    writer_string(&w, llhttp_method_name(r.method))
+    writer_string(&w, b" ")
+    writer_bytes(&w, r.target, r.target_n)
+    writer_string(&w, b"\r\n")
+    return intake_keep_text(i, e.copy_buffer, writer_count(&w), r.lines, r.lines_n)
+
+
+cdef inline Intake* uploading_new(Engine* e, Conn* c) noexcept nogil:
+    """NULL when there are too many, or the server ends."""
+    cdef Request* r = c.request
+    cdef Intake* i = NULL
+    if not c.refusing and e.state != ENGINE_DRAINING:
+        i = intakes_take(&e.intakes)
+    if i != NULL and not uploading_keep_head(e, i, r):
+        intakes_release(&e.intakes, i)
+        i = NULL
+    if i == NULL:
+        return NULL
+    i.conn = c
+    i.chunked = r.chunked
+    i.http_1_0 = r.http_1_0
+    i.expects = (
+        not r.http_1_0 and r.fields[FIELD_EXPECT].at != NULL and http1_has_body(r))
+    i.content_length = r.content_length
+    i.body_left = -1 if r.chunked else max(r.content_length, <int64_t>0)
+    return i
+
+
+cdef inline void uploading_begin(Engine* e, Conn* c) noexcept nogil:
+    """The head of a delegated request is complete: it is Python's turn."""
+    cdef Intake* i = uploading_new(e, c)
+    c.request.started_ns = e.now_ns
+    if i == NULL:
+        respond_status(e, c, 503, conn_client(e, c), True)
+        return
+    i.client = identify(e, c)
+    request_drop_lines(c.request)
+    c.intake = i
+    conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
+    conn_pause_receive(e, c)
+    intake_hand_over(&e.intakes, i, ASK_NEW)
+
+
+cdef inline void uploading_continue(Conn* c, Intake* i) noexcept nogil:
+    """RFC 9110 section 10.1.1; not of one that sends its body unasked."""
+    cdef const char* text = b"HTTP/1.1 100 Continue\r\n\r\n"
+    if i.expects and conn_pending(c) == 0:
+        # Void: a socket to which nothing was sent yet takes it, or is gone.
+        send(c.fd, text, 25, MSG_DONTWAIT | MSG_NOSIGNAL)
+    i.expects = False
+
+
+cdef inline size_t uploading_decode(
+    Conn* c, Intake* i, const char* data, size_t n
+) noexcept nogil:
+    """Chunks; no more than there is room for. Returns the bytes used."""
+    cdef Request* r = c.request
+    cdef size_t used
+    r.sink = i.buffer + i.buffer_n
+    r.sink_n = <uint32_t>n
+    if http1_feed(&c.http, data, n, &used) == HTTP1_REFUSED:
+        intake_end(i, INTAKE_FAILED, EBADMSG)
+    intake_took(i, <int64_t>n - r.sink_n)
+    if r.complete:
+        i.body_left = 0
+    return used
+
+
+cdef inline uint32_t uploading_room(const Intake* i) noexcept nogil:
+    cdef uint32_t n = intake_room(i)
+    if not i.chunked:
+        return n
+    if i.buffer_n >= UPLOADING_HALF_BYTES:
+        return 0
+    return min(n, <uint32_t>UPLOADING_HALF_BYTES - i.buffer_n)
+
+
+cdef inline void uploading_take_pending(Engine* e, Conn* c, Intake* i) noexcept nogil:
+    """What came together with the head."""
+    cdef const char* data
+    cdef size_t n = min(conn_pending(c), uploading_room(i))
+    while n and i.body_left and not i.end:
+        data = c.pending + c.pending_at
+        if i.chunked:
+            n = uploading_decode(c, i, data, n)
+        else:
+            memcpy(i.buffer + i.buffer_n, data, n)
+            intake_took(i, <int64_t>n)
+        c.pending_at += <uint32_t>n
+        n = min(conn_pending(c), uploading_room(i))
+    if c.pending != NULL and conn_pending(c) == 0:
+        conn_forget_input(e, c)
+
+
+cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
+    """Does more come?"""
+    if i.body_left == 0:
+        intake_end(i, INTAKE_COMPLETE, 0)
+    elif i.left == i.buffer_n:
+        intake_end(i, INTAKE_ENOUGH, 0)
+    elif i.stopping:
+        intake_end(i, INTAKE_STOPPED, 0)
+    elif i.late:
+        intake_end(i, INTAKE_TIMEOUT, 0)
+    elif c.peer_closed and conn_pending(c) == 0:
+        intake_end(i, INTAKE_CUT, 0)
+
+
+cdef inline void uploading_receive(Engine* e, Conn* c, Intake* i) noexcept nogil:
+    cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
+    cdef char* at = i.buffer + (
+        <uint32_t>UPLOADING_HALF_BYTES if i.chunked else i.buffer_n)
+    io_uring_prep_recv(sqe, c.fd, at, uploading_room(i), 0)
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_BODY))
+    c.in_flight += 1
+    i.state = INTAKE_RECEIVING
+    conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
+
+
+cdef inline void uploading_write(Engine* e, Conn* c, Intake* i) noexcept nogil:
+    cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
+    io_uring_prep_write(
+        sqe, i.fd, i.buffer, i.buffer_n, <uint64_t>(i.offset + i.taken))
+    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_WRITE))
+    c.in_flight += 1
+    i.state = INTAKE_WRITING
+
+
+cdef inline void uploading_go(Engine* e, Conn* c) noexcept nogil:
+    """The next step of an order."""
+    cdef Intake* i = c.intake
+    if i.state != INTAKE_READY:
+        return
+    if c.receiving:  # comes back when that has ended
+        conn_pause_receive(e, c)
+        return
+    uploading_take_pending(e, c, i)
+    uploading_judge(c, i)
+    if i.buffer_n and (i.end or uploading_room(i) == 0):
+        uploading_write(e, c, i)
+    elif i.end:
+        intake_hand_over(&e.intakes, i, ASK_DONE)
+    else:
+        uploading_receive(e, c, i)
+
+
+cdef inline bint uploading_back(Engine* e, Conn* c) noexcept nogil:
+    """A completion is here. False: the connection ends."""
+    c.in_flight -= 1
+    e.ring.in_flight -= 1
+    c.intake.state = INTAKE_READY
+    return c.state == CONN_OPEN
+
+
+cdef inline void uploading_came(Conn* c, Intake* i, size_t n) noexcept nogil:
+    """What follows the body is the next request's."""
+    cdef char* data = i.buffer + UPLOADING_HALF_BYTES
+    cdef size_t used
+    if not i.chunked:
+        intake_took(i, <int64_t>n)
+        return
+    used = uploading_decode(c, i, data, n)
+    if used < n and not conn_keep_pending(c, data + used, n - used):
+        intake_end(i, INTAKE_FAILED, ENOMEM)
+
+
+cdef inline void on_body(Engine* e, Conn* c, int res) noexcept nogil:
+    cdef Intake* i = c.intake
+    if res > 0:
+        e.counters.bytes_received += res
+        uploading_came(c, i, <size_t>res)
+    if not uploading_back(e, c):
+        conn_release(e, c)
+        return
+    if res == 0:
+        c.peer_closed = True
+    elif res < 0 and res not in (-ECANCELED, -EINTR, -EAGAIN):
+        intake_end(i, INTAKE_CUT, -res)
+    uploading_go(e, c)
+
+
+cdef inline void on_write(Engine* e, Conn* c, int res) noexcept nogil:
+    cdef Intake* i = c.intake
+    if res > 0:
+        intake_wrote(i, res)
+    elif res not in (-EINTR, -EAGAIN):
+        i.end = INTAKE_FAILED  # whatever else had ended it
+        i.error = -res if res else EIO
+        i.buffer_n = 0
+    if uploading_back(e, c):
+        uploading_go(e, c)
+    else:
+        conn_release(e, c)
+
+
+cdef inline void uploading_cancel(Engine* e, Conn* c) noexcept nogil:
+    """Let a RECV end that waits for the peer."""
+    cdef io_uring_sqe* sqe
+    if c.intake.state != INTAKE_RECEIVING:
+        return
+    sqe = ring_sqe(&e.ring)
+    io_uring_prep_cancel64(sqe, conn_userdata(c, OP_BODY), 0)
+    io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS)
+    io_uring_sqe_set_data64(sqe, userdata_pack(OP_NONE, 0, 0))
+
+
+cdef inline void uploading_late(Engine* e, Conn* c) noexcept nogil:
+    """The deadline of the body; it does not count while we are waited for."""
+    conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
+    if c.intake != NULL and c.intake.state == INTAKE_RECEIVING:
+        e.counters.timeouts_body += 1
+        c.intake.late = True
+        uploading_cancel(e, c)
+
+
+cdef inline void uploading_order(Engine* e, Intake* i) noexcept nogil:
+    cdef Conn* c = <Conn*>i.conn
+    i.end = INTAKE_GOES_ON
+    i.error = 0
+    i.taken = i.buffer_n = 0
+    i.stopping = i.late = False
+    i.state = INTAKE_READY
+    if c == NULL or c.state != CONN_OPEN:
+        intake_end(i, INTAKE_CUT, 0)
+    elif not intake_make_buffer(i):
+        intake_end(i, INTAKE_FAILED, ENOMEM)
+    if i.end:
+        intake_hand_over(&e.intakes, i, ASK_DONE)
+        return
+    uploading_continue(c, i)
+    uploading_go(e, c)
+
+
+cdef inline void uploading_leave(Engine* e, Conn* c) noexcept nogil:
+    """The connection goes, or is answered; who has the intake keeps it."""
+    c.intake.conn = NULL
+    c.intake = NULL
+
+
+cdef inline void uploading_write_answer(
+    Engine* e, const Conn* c, Transfer* t, const Intake* i
+) noexcept nogil:
+    cdef Writer w
+    cdef int64_t body_n = <int64_t>i.text_n - i.fields_n
+    writer_init(&w, t.message.text, MESSAGE_TEXT_BYTES)
+    head_begin(&w, <int>i.status, e.date)
+    writer_bytes(&w, i.text, i.fields_n)
+    if i.status != 204:
+        head_length(&w, body_n)
+    head_connection(&w, t.close_after, i.http_1_0)
+    head_end(&w)
+    if c.request.method != HTTP_HEAD:
+        writer_bytes(&w, i.text + i.fields_n, <size_t>body_n)
+    t.status = <uint16_t>i.status
+    transfer_add(t, t.message.text, 0, <int64_t>writer_count(&w))
+
+
+cdef inline void uploading_answer(Engine* e, Intake* i) noexcept nogil:
+    """A body that was not read to its end ends the connection."""
+    cdef Conn* c = <Conn*>i.conn
+    cdef Transfer* t
+    if c == NULL or c.state != CONN_OPEN:
+        uploading_drop(e, i)
+        return
+    if i.body_left:
+        conn_forget_input(e, c)
+    t = response_new(e, c, i.client, i.body_left != 0 or response_closes(e, c))
+    uploading_write_answer(e, c, t, i)
+    http1_init(&c.http, &e.http_settings)  # of a body it has mostly seen nothing
+    uploading_leave(e, c)
+    intakes_release(&e.intakes, i)
+    response_start(e, c, t)
+
+
+cdef inline void uploading_drop(Engine* e, Intake* i) noexcept nogil:
+    """Python lets go of it, with or without an answer."""
+    cdef Conn* c = <Conn*>i.conn
+    if c != NULL:
+        uploading_leave(e, c)
+        clients_leave(e.clients, i.client, HOLD_TRANSFER)
+    intakes_release(&e.intakes, i)
+    if c != NULL:
+        conn_close(e, c)
+
+
+cdef inline void uploading_stop(Engine* e, Intake* i) noexcept nogil:
+    cdef Conn* c = <Conn*>i.conn
+    if i.state == INTAKE_ASKED:
+        return  # it has ended already
+    i.stopping = True
+    if c != NULL:
+        uploading_cancel(e, c)
+
+
+cdef inline void uploading_letters(Engine* e) noexcept nogil:
+    """Python's orders."""
+    cdef Letter letter
+    cdef Intake* i
+    if e.intakes.slab.capacity == 0:
+        return
+    mailbox_drain_fd(&e.intakes.orders)
+    while mailbox_take(&e.intakes.orders, &letter):
+        i = intakes_live(&e.intakes, letter.a, <uint32_t>letter.b)
+        if i == NULL:
+            continue
+        if letter.kind == ORDER_RECEIVE:
+            uploading_order(e, i)
+        elif letter.kind == ORDER_ANSWER:
+            uploading_answer(e, i)
+        elif letter.kind == ORDER_DROP:
+            uploading_drop(e, i)
+        elif letter.kind == ORDER_STOP:
+            uploading_stop(e, i)

@@ -1,0 +1,286 @@
+"""Requests that the engine leaves to Python, and bodies that go into files."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.uploads.intakes import Serving, serving
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Serving]:
+    (tmp_path / "a.txt").write_bytes(b"hello")
+    with serving(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path / "part", os.O_RDWR | os.O_CREAT)
+    yield fd
+    os.close(fd)
+
+
+def put(n: int, *fields: bytes, target: bytes = b"/upload?upload_id=7") -> bytes:
+    lines = [b"PUT " + target + b" HTTP/1.1", b"Host: x", *fields]
+    if n >= 0:
+        lines.append(b"Content-Length: %d" % n)
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def response(sock: socket.socket) -> bytes:
+    """A head and its body, and nothing of what follows."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        got = sock.recv(1)
+        assert got, head
+        head += got
+    body = b""
+    for line in head.split(b"\r\n"):
+        if line.startswith(b"Content-Length:"):
+            n = int(line.split(b":")[1])
+            body = sock.recv(n, socket.MSG_WAITALL) if n else b""
+    return head + body
+
+
+def content(fd: int) -> bytes:
+    return os.pread(fd, 1 << 26, 0)
+
+
+def random_bytes(n: int) -> bytes:
+    return random.Random(n).randbytes(n)
+
+
+@pytest.mark.parametrize("n", [1, 1000, 131_072, 131_073, 5_000_000])
+def test_a_body_is_in_the_file_at_its_offset(
+    served: Serving, part: int, n: int
+) -> None:
+    data = random_bytes(n)
+    with served.connect() as sock:
+        sock.sendall(put(n))
+        index, intake = served.next()
+        assert intake.content_length == n
+        intake.receive(part, 5, n)
+        sock.sendall(data)
+        assert served.ended(index, intake) == (n, "complete", 0)
+        assert content(part) == bytes(5) + data
+        intake.answer(200, b"X-Y: z\r\n", b"ok")
+        answer = response(sock)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nX-Y: z\r\n" in answer
+        assert answer.endswith(b"\r\n\r\nok")
+        # The connection goes on.
+        sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert response(sock).endswith(b"hello")
+
+
+def test_the_head_has_all_fields_as_they_came(served: Serving) -> None:
+    with served.connect() as sock:
+        head = put(0, b"Upload-Length: 9", b"X-Empty:", b"x-twice: 1", b"X-Twice: 2 ")
+        for at in range(0, len(head), 7):  # in pieces
+            sock.sendall(head[at : at + 7])
+            time.sleep(0.001)
+        _, intake = served.next()
+        lines = [line.strip() for line in intake.head.split(b"\r\n")]
+        assert lines == [
+            b"PUT /upload?upload_id=7",
+            b"Host: x",
+            b"Upload-Length: 9",
+            b"X-Empty:",
+            b"x-twice: 1",
+            b"X-Twice: 2",
+            b"Content-Length: 0",
+            b"",
+        ]
+        assert intake.client_id == "127.0.0.1"
+        intake.answer(204, b"", b"")
+        assert response(sock).startswith(b"HTTP/1.1 204 ")
+
+
+def test_what_came_with_the_head_is_not_lost(served: Serving, part: int) -> None:
+    data = random_bytes(30_000)
+    with served.connect() as sock:
+        sock.sendall(put(len(data)) + data + b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        index, intake = served.next()
+        assert served.receive(index, intake, part, 0, 1 << 20)[:2] == (
+            30_000,
+            "complete",
+        )
+        assert content(part) == data
+        intake.answer(200, b"", b"1")
+        assert response(sock).endswith(b"\r\n\r\n1")
+        assert response(sock).endswith(b"hello")
+
+
+def chunked(data: bytes, size: int) -> bytes:
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    lines = [b"%x\r\n" % len(piece) + piece + b"\r\n" for piece in pieces]
+    return b"".join(lines) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 100, 100_000])
+def test_chunks_are_decoded(served: Serving, part: int, size: int) -> None:
+    data = random_bytes(1000 * min(size, 1000))
+    with served.connect() as sock:
+        sock.sendall(put(-1, b"Transfer-Encoding: chunked"))
+        index, intake = served.next()
+        assert intake.chunked
+        assert intake.content_length is None
+        intake.receive(part, 0, 1 << 30)
+        sock.sendall(chunked(data, size) + b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert served.ended(index, intake) == (len(data), "complete", 0)
+        assert content(part) == data
+        intake.answer(200, b"", b"1")
+        assert response(sock).endswith(b"\r\n\r\n1")
+        assert response(sock).endswith(b"hello")
+
+
+def test_broken_framing_is_said_and_ends_the_connection(
+    served: Serving, part: int
+) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(-1, b"Transfer-Encoding: chunked") + b"3\r\nabcX")
+        index, intake = served.next()
+        _, end, error = served.receive(index, intake, part, 0, 100)
+        assert end == "failed"
+        assert os.strerror(error) == "Bad message"
+        intake.answer(400, b"", b"no")
+        assert b"Connection: close" in response(sock)
+
+
+def test_a_client_that_waits_for_100_is_told_when_its_body_is_wanted(
+    served: Serving, part: int
+) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(3, b"Expect: 100-continue"))
+        index, intake = served.next()
+        sock.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+        sock.settimeout(5)
+        intake.receive(part, 0, 3)
+        assert sock.recv(100) == CONTINUE
+        sock.sendall(b"abc")
+        assert served.ended(index, intake) == (3, "complete", 0)
+        intake.answer(201, b"Location: /x\r\n", b"")
+        assert response(sock).startswith(b"HTTP/1.1 201 Created\r\n")
+
+
+def test_a_refusal_comes_before_a_byte_of_the_body_is_asked_for(
+    served: Serving,
+) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(1 << 40, b"Expect: 100-continue"))
+        _, intake = served.next()
+        intake.answer(413, b"", b"too large")
+        answer = response(sock)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"Connection: close" in answer
+        assert sock.recv(1) == b""
+
+
+def test_the_beginning_of_a_body_that_is_cut_is_in_the_file(
+    served: Serving, part: int
+) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(1000) + b"x" * 300)
+        index, intake = served.next()
+        intake.receive(part, 0, 1000)
+        time.sleep(0.05)
+    assert served.ended(index, intake)[:2] == (300, "cut")
+    assert content(part) == b"x" * 300
+    intake.answer(200, b"", b"")  # to nobody
+
+
+def test_who_brings_nothing_for_too_long_is_late(tmp_path: Path, part: int) -> None:
+    with serving(tmp_path, body_timeout_ns=200_000_000) as served:
+        with served.connect() as sock:
+            sock.sendall(put(1000) + b"abc")
+            index, intake = served.next()
+            assert served.receive(index, intake, part, 0, 1000) == (3, "timeout", 0)
+            assert content(part) == b"abc"
+            intake.answer(408, b"", b"")
+            assert response(sock).startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_order_can_be_stopped_and_gone_on_with(served: Serving, part: int) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(6) + b"abc")
+        index, intake = served.next()
+        intake.receive(part, 0, 6)
+        time.sleep(0.05)
+        intake.stop()
+        assert served.ended(index, intake) == (3, "stopped", 0)
+        intake.receive(part, 3, 3)
+        sock.sendall(b"def")
+        assert served.ended(index, intake) == (3, "complete", 0)
+        assert content(part) == b"abcdef"
+        intake.answer(200, b"", b"")
+        response(sock)
+
+
+def test_a_body_can_go_into_several_places(served: Serving, part: int) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(6) + b"abcdef")
+        index, intake = served.next()
+        assert served.receive(index, intake, part, 10, 2) == (2, "enough", 0)
+        assert served.receive(index, intake, part, 0, 4) == (4, "complete", 0)
+        assert content(part) == b"cdef" + bytes(6) + b"ab"
+        intake.answer(200, b"", b"")
+        response(sock)
+
+
+def test_a_file_that_can_not_be_written_is_an_error_that_says_why(
+    served: Serving, tmp_path: Path
+) -> None:
+    fd = os.open(tmp_path / "a.txt", os.O_RDONLY)
+    with served.connect() as sock:
+        sock.sendall(put(3) + b"abc")
+        index, intake = served.next()
+        n, end, error = served.receive(index, intake, fd, 0, 3)
+        assert (n, end) == (0, "failed")
+        assert os.strerror(error) == "Bad file descriptor"
+        intake.answer(500, b"", b"")
+        assert response(sock).startswith(b"HTTP/1.1 500 ")
+    os.close(fd)
+
+
+def test_an_intake_that_is_let_go_of_ends_its_connection(served: Serving) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(3) + b"abc")
+        served.next()[1].drop()
+        assert sock.recv(1) == b""
+    with served.connect() as sock:
+        sock.sendall(put(3) + b"abc")
+        served.next()  # and forgotten
+        assert sock.recv(1) == b""
+
+
+def test_more_than_can_be_taken_in_at_once_are_told_to_come_back(
+    served: Serving,
+) -> None:
+    socks = [served.connect() for _ in range(9)]
+    for sock in socks:
+        sock.sendall(put(3))
+    answer = response(socks[8])
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After" in answer
+    for sock in socks:
+        sock.close()
+
+
+def test_downloads_below_the_same_path_are_files(served: Serving) -> None:
+    with served.connect() as sock:
+        sock.sendall(b"GET /files HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert response(sock).startswith(b"HTTP/1.1 404 ")
+        sock.sendall(b"PUT /filesystem HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert response(sock).startswith(b"HTTP/1.1 405 ")
