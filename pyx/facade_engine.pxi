@@ -25,6 +25,7 @@ from mime cimport MediaType
 from slab cimport slab_at
 from strategy cimport TRANSMIT_AUTO, TRANSMIT_ZEROCOPY
 from transfer cimport Transfer
+from uploading cimport uploading_letters
 
 import errno as errno_names
 import os
@@ -163,6 +164,7 @@ cdef class Engine:
     cdef EngineState* e
     cdef ClientTable clients   # keeps the table alive
     cdef bint started
+    cdef bint over             # run has returned, or is about to
     cdef bint ready            # engine_init was begun
     cdef int listeners_wanted
 
@@ -254,6 +256,8 @@ cdef class Engine:
         self.started = True
         with nogil:
             rc = loop_run(self.e)
+        self.over = True
+        uploading_letters(self.e)
         if self in self.clients.engines:
             self.clients.engines.remove(self)
             atomic_add_i64(
@@ -348,6 +352,9 @@ cdef class Engine:
             "timeouts_idle_total": e.counters.timeouts_idle,
             "timeouts_header_total": e.counters.timeouts_header,
             "timeouts_write_total": e.counters.timeouts_write,
+            "timeouts_body_total": e.counters.timeouts_body,
+            "intakes": e.intakes.slab.used,
+            "bytes_received_total": e.counters.bytes_received,
         }
 
     cdef dict transfer_statistics(self):

@@ -7,6 +7,7 @@ from intake cimport (
 )
 from limits cimport MESSAGE_TEXT_BYTES
 from mailbox cimport eventfd_signal
+from uploading cimport uploading_letters
 
 ENDS = {
     INTAKE_COMPLETE: "complete", INTAKE_ENOUGH: "enough", INTAKE_CUT: "cut",
@@ -53,6 +54,8 @@ cdef class Intake:
         letter.b = self.generation
         mailbox_post(&self.engine.e.intakes.orders, letter)  # void: it has room
         eventfd_signal(self.engine.e.inbox.fd)
+        if self.engine.over:  # its thread has ended: all connections are gone
+            uploading_letters(self.engine.e)
 
     @property
     def head(self):

@@ -7,6 +7,11 @@ descriptors and plain numbers, and afterwards reads counters.
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from penstock._engine_intake import (
+    Intake as Intake,
+    intakes_fd as intakes_fd,
+    intakes_news as intakes_news,
+)
 from penstock._engine_rows import (
     ClientRow as ClientRow,
     FeedbackRow as FeedbackRow,
@@ -257,6 +262,8 @@ class EngineLimits(TypedDict, total=False):
     sq_entries: int  # 1024
     iowq_workers: int  # 4
     show_dotfiles: int  # 0 or 1
+    max_intakes: int  # 0: requests left to Python at once; more are answered 503
+    body_timeout_ns: int  # 30 s without a byte of a body that is wanted
 
 class EngineStatistics(TypedDict):
     index: int
@@ -291,6 +298,9 @@ class EngineStatistics(TypedDict):
     timeouts_idle_total: int
     timeouts_header_total: int
     timeouts_write_total: int
+    timeouts_body_total: int
+    intakes: int  # requests that Python has not answered yet
+    bytes_received_total: int  # of bodies that Python asked for
     pipes: int  # pipes out of the pool now
     pipes_limit: int
     receive_buffers: int  # provided buffers held by connections now
@@ -322,6 +332,8 @@ class Engine:
         media_types: lower-case extension without the dot -> Content-Type value.
         precompressed: encodings ("br", "gzip", "zstd") whose sidecars are sent to
             who accepts them, best first.
+        delegates: paths; requests of them, and of what is below, other than GET are
+            left to Python (``intakes_news``).
 
     Raises:
         ValueError: a limit is out of range, or an encoding unknown or listed twice
@@ -339,6 +351,7 @@ class Engine:
         clients: ClientTable,
         media_types: Mapping[str, str],
         precompressed: Sequence[str] = (),
+        delegates: Sequence[str] = (),
         limits: EngineLimits | None = None,
     ) -> None: ...
     event_fd: int  # readable when events() has something

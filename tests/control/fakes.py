@@ -323,7 +323,8 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         reads_ahead_total grants_total grants_early_total parks_total sensed_total
         sensing_seconds_total
         first_byte_sum_ns
-        timeouts_idle_total timeouts_header_total timeouts_write_total pipes
+        timeouts_idle_total timeouts_header_total timeouts_write_total
+        timeouts_body_total intakes bytes_received_total pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
         cache_bytes cache_hits_total cache_misses_total cache_evictions_total
         sidecars_stale_total loops_total cqes_total cq_overflows_total"""

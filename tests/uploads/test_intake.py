@@ -202,14 +202,26 @@ def test_the_beginning_of_a_body_that_is_cut_is_in_the_file(
 
 
 def test_who_brings_nothing_for_too_long_is_late(tmp_path: Path, part: int) -> None:
-    with serving(tmp_path, body_timeout_ns=200_000_000) as served:
-        with served.connect() as sock:
-            sock.sendall(put(1000) + b"abc")
-            index, intake = served.next()
-            assert served.receive(index, intake, part, 0, 1000) == (3, "timeout", 0)
-            assert content(part) == b"abc"
-            intake.answer(408, b"", b"")
-            assert response(sock).startswith(b"HTTP/1.1 408 ")
+    limits = {"body_timeout_ns": 200_000_000}
+    with serving(tmp_path, **limits) as served, served.connect() as sock:
+        sock.sendall(put(1000) + b"abc")
+        index, intake = served.next()
+        assert served.receive(index, intake, part, 0, 1000) == (3, "timeout", 0)
+        assert content(part) == b"abc"
+        intake.answer(408, b"", b"")
+        assert response(sock).startswith(b"HTTP/1.1 408 ")
+
+
+def test_of_an_engine_that_has_ended_nothing_comes_any_more(
+    tmp_path: Path, part: int
+) -> None:
+    with serving(tmp_path) as served:
+        sock = served.connect()
+        sock.sendall(put(1000) + b"abc")
+        index, intake = served.next()
+    sock.close()
+    assert served.receive(index, intake, part, 0, 1000) == (0, "cut", 0)
+    intake.answer(200, b"", b"")
 
 
 def test_an_order_can_be_stopped_and_gone_on_with(served: Serving, part: int) -> None:

@@ -37,7 +37,8 @@ class AttemptState(StrEnum):
 class End(StrEnum):
     """Why no more bytes come."""
 
-    COMPLETE = "complete"  # all that the message has, or all that was asked for
+    COMPLETE = "complete"  # the message has no more
+    MORE = "more"  # all that was asked for came, and the message goes on
     CUT = "cut"  # the peer left
     TIMEOUT = "timeout"  # it brought nothing for too long
     PREEMPTED = "preempted"  # ``stop`` was called
