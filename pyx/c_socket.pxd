@@ -38,10 +38,12 @@ cdef extern from "<sys/socket.h>" nogil:
         SHUT_WR
         SOL_SOCKET
         SO_MAX_PACING_RATE
+        SO_RCVLOWAT
         SHUT_RDWR
         MSG_DONTWAIT
         MSG_MORE
         MSG_NOSIGNAL
+        MSG_PEEK
         MSG_TRUNC
         SOCK_CLOEXEC
         SOCK_NONBLOCK

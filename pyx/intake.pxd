@@ -64,6 +64,10 @@ cdef struct Intake:
     int64_t taken          # that is in the file
     char* buffer
     uint32_t buffer_n      # received, not written
+    int pipe               # of the pool, while something is in it; -1: none
+    int64_t piped          # bytes in it
+    int lowat              # of the socket, as it was told; 0: not told
+    uint8_t polls          # what is in flight is a POLL, not a RECV
     # The head for Python, then its answer.
     char* text
     uint32_t text_n
@@ -121,6 +125,7 @@ cdef inline Intake* intakes_take(Intakes* s) noexcept nogil:
         return NULL
     i = intakes_at(s, <uint32_t>index)
     i.index = <uint32_t>index
+    i.pipe = -1
     i.generation = slab_generation(&s.slab, i.index)
     return i
 

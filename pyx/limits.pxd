@@ -35,6 +35,7 @@ cdef struct Limits:
     uint32_t busy_poll_us          # NAPI busy polling of the ring; 0: none
     uint32_t transmit              # TransmitMode (strategy.pxd)
     uint32_t max_intakes           # requests that Python answers, at once; more: 503
+    uint32_t write_path            # WritePath (intakepipe.pxd)
     int64_t body_timeout_ns        # a body that is wanted and makes no progress
     Delegates delegates            # whose requests those are
     # Of the present identity: what is kept of a trusted proxy's request.

@@ -37,6 +37,10 @@ from intake cimport (
     intake_make_buffer, intake_room, intake_took, intake_wrote, intakes_live,
     intakes_release, intakes_take,
 )
+from intakepipe cimport (
+    intakepipe_give, intakepipe_has_input, intakepipe_lowat, intakepipe_receive,
+    intakepipe_wanted, intakepipe_write, intakepipe_wrote,
+)
 from limits cimport COPY_BYTES, INTAKE_BUFFER_BYTES, MESSAGE_TEXT_BYTES
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_take
 from request cimport FIELD_EXPECT, Request, request_drop_lines
@@ -170,6 +174,14 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
 
 
 cdef inline void uploading_receive(Engine* e, Conn* c, Intake* i) noexcept nogil:
+    conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
+    i.polls = False
+    if intakepipe_wanted(e, i) and intakepipe_receive(e, c, i):
+        return
+    uploading_copy(e, c, i)
+
+
+cdef inline void uploading_copy(Engine* e, Conn* c, Intake* i) noexcept nogil:
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
     cdef char* at = i.buffer + (
         <uint32_t>UPLOADING_HALF_BYTES if i.chunked else i.buffer_n)
@@ -177,7 +189,6 @@ cdef inline void uploading_receive(Engine* e, Conn* c, Intake* i) noexcept nogil
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_BODY))
     c.in_flight += 1
     i.state = INTAKE_RECEIVING
-    conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
 
 
 cdef inline void uploading_write(Engine* e, Conn* c, Intake* i) noexcept nogil:
@@ -199,9 +210,12 @@ cdef inline void uploading_go(Engine* e, Conn* c) noexcept nogil:
         return
     uploading_take_pending(e, c, i)
     uploading_judge(c, i)
-    if i.buffer_n and (i.end or uploading_room(i) == 0):
+    if i.piped:
+        intakepipe_write(e, c, i)
+    elif i.buffer_n and (i.end or uploading_room(i) == 0):
         uploading_write(e, c, i)
     elif i.end:
+        intakepipe_lowat(c, i, 1)
         intake_hand_over(&e.intakes, i, ASK_DONE)
     else:
         uploading_receive(e, c, i)
@@ -229,13 +243,13 @@ cdef inline void uploading_came(Conn* c, Intake* i, size_t n) noexcept nogil:
 
 cdef inline void on_body(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Intake* i = c.intake
-    if res > 0:
+    if res > 0 and not i.polls:
         e.counters.bytes_received += res
         uploading_came(c, i, <size_t>res)
     if not uploading_back(e, c):
         conn_release(e, c)
         return
-    if res == 0:
+    if res == 0 and not i.polls:
         c.peer_closed = True
     elif res < 0 and res not in (-ECANCELED, -EINTR, -EAGAIN):
         intake_end(i, INTAKE_CUT, -res)
@@ -244,12 +258,16 @@ cdef inline void on_body(Engine* e, Conn* c, int res) noexcept nogil:
 
 cdef inline void on_write(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Intake* i = c.intake
-    if res > 0:
+    if res > 0 and i.pipe >= 0:
+        intakepipe_wrote(e, i, res)
+    elif res > 0:
         intake_wrote(i, res)
     elif res not in (-EINTR, -EAGAIN):
         i.end = INTAKE_FAILED  # whatever else had ended it
         i.error = -res if res else EIO
         i.buffer_n = 0
+    if i.end == INTAKE_FAILED or c.state != CONN_OPEN:
+        intakepipe_give(e, i)
     if uploading_back(e, c):
         uploading_go(e, c)
     else:
@@ -270,10 +288,12 @@ cdef inline void uploading_cancel(Engine* e, Conn* c) noexcept nogil:
 cdef inline void uploading_late(Engine* e, Conn* c) noexcept nogil:
     """The deadline of the body; it does not count while we are waited for."""
     conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
-    if c.intake != NULL and c.intake.state == INTAKE_RECEIVING:
+    if c.intake == NULL or c.intake.state != INTAKE_RECEIVING:
+        return
+    if not intakepipe_has_input(c):
         e.counters.timeouts_body += 1
         c.intake.late = True
-        uploading_cancel(e, c)
+    uploading_cancel(e, c)
 
 
 cdef inline void uploading_order(Engine* e, Intake* i) noexcept nogil:

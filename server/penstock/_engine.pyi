@@ -263,6 +263,7 @@ class EngineLimits(TypedDict, total=False):
     iowq_workers: int  # 4
     show_dotfiles: int  # 0 or 1
     max_intakes: int  # 0: requests left to Python at once; more are answered 503
+    write_path: int  # 0 auto, 1 splice, 2 copy
     body_timeout_ns: int  # 30 s without a byte of a body that is wanted
 
 class EngineStatistics(TypedDict):

@@ -13,13 +13,14 @@ import pytest
 
 from tests.uploads.intakes import Serving, serving
 
+WRITE_PATHS = {"splice": 1, "copy": 2}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Serving]:
+@pytest.fixture(params=["splice", "copy"])
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serving]:
     (tmp_path / "a.txt").write_bytes(b"hello")
-    with serving(tmp_path) as found:
+    with serving(tmp_path, write_path=WRITE_PATHS[request.param]) as found:
         yield found
 
 
@@ -201,12 +202,15 @@ def test_the_beginning_of_a_body_that_is_cut_is_in_the_file(
     intake.answer(200, b"", b"")  # to nobody
 
 
-def test_who_brings_nothing_for_too_long_is_late(tmp_path: Path, part: int) -> None:
+@pytest.mark.parametrize("n", [1000, 1_000_000])
+def test_who_brings_nothing_for_too_long_is_late(
+    tmp_path: Path, part: int, n: int
+) -> None:
     limits = {"body_timeout_ns": 200_000_000}
     with serving(tmp_path, **limits) as served, served.connect() as sock:
-        sock.sendall(put(1000) + b"abc")
+        sock.sendall(put(n) + b"abc")
         index, intake = served.next()
-        assert served.receive(index, intake, part, 0, 1000) == (3, "timeout", 0)
+        assert served.receive(index, intake, part, 0, n) == (3, "timeout", 0)
         assert content(part) == b"abc"
         intake.answer(408, b"", b"")
         assert response(sock).startswith(b"HTTP/1.1 408 ")
@@ -222,6 +226,23 @@ def test_of_an_engine_that_has_ended_nothing_comes_any_more(
     sock.close()
     assert served.receive(index, intake, part, 0, 1000) == (0, "cut", 0)
     intake.answer(200, b"", b"")
+
+
+def test_who_brings_a_little_now_and_then_is_not_late(
+    tmp_path: Path, part: int
+) -> None:
+    """Less than what we would rather wait for, and the deadline passes often."""
+    limits = {"body_timeout_ns": 100_000_000}
+    with serving(tmp_path, **limits) as served, served.connect() as sock:
+        sock.sendall(put(200_000))
+        index, intake = served.next()
+        intake.receive(part, 0, 200_000)
+        for _ in range(20):
+            sock.sendall(b"x" * 10_000)
+            time.sleep(0.03)
+        assert served.ended(index, intake) == (200_000, "complete", 0)
+        intake.answer(200, b"", b"")
+        response(sock)
 
 
 def test_an_order_can_be_stopped_and_gone_on_with(served: Serving, part: int) -> None:
