@@ -74,6 +74,10 @@ cdef class Intake:
         return bool(self.slot.chunked)
 
     @property
+    def body_left(self):
+        return None if self.slot.body_left < 0 else self.slot.body_left
+
+    @property
     def received(self):
         """Of the last order, once it is done."""
         return self.slot.taken, ENDS[self.slot.end], self.slot.error

@@ -23,6 +23,10 @@ class Intake:
     @property
     def chunked(self) -> bool: ...
     @property
+    def body_left(self) -> int | None:
+        """Bytes that are still to be received; None: only the next chunk says."""
+
+    @property
     def received(self) -> tuple[int, str, int]:
         """Of the last order: bytes in the file; complete, enough, cut, timeout, stopped
         or failed; errno of the latter (EBADMSG: the body's framing is broken)."""

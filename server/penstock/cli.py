@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,6 +76,15 @@ def _complain(code: int, *problems: str) -> int:
     return code
 
 
+@Parameter(name="*", group=_shaping, show_default=False)
+@dataclass(frozen=True)
+class Rates:
+    client_rate: _Said = None
+    "RATE of each client, over all its connections. Default: no limit."
+    total_rate: _Said = None
+    "RATE of all clients together. Default: no limit."
+
+
 @app.command
 def serve(
     root: Annotated[str | None, Parameter(show_default=False)] = None,
@@ -87,14 +97,10 @@ def serve(
     congestion: Annotated[
         str | None, Parameter(group=_network, show_default=False)
     ] = None,
-    client_rate: Annotated[
-        str | None, Parameter(group=_shaping, show_default=False)
-    ] = None,
-    total_rate: Annotated[
-        str | None, Parameter(group=_shaping, show_default=False)
-    ] = None,
+    rates: Rates | None = None,
     cpus: str | None = None,
     precompressed: str | None = None,
+    uploads: str | None = None,
     drain_timeout: str | None = None,
     config: str | None = None,
 ) -> None:
@@ -114,14 +120,13 @@ def serve(
         others can reach needs admin.token_sha256 in the file.
     congestion
         TCP congestion control of downloads, like cubic or bbr. Default: the system's.
-    client_rate
-        RATE of each client, over all its connections. Default: no limit.
-    total_rate
-        RATE of all clients together. Default: no limit.
     cpus
         CPUs with one engine each, like 0,1 or 0-3. Default: all.
     precompressed
         Encodings whose files beside others are sent, best first, like br,gzip.
+    uploads
+        Folder for uploads until they are finished files below ROOT, on the same file
+        system; clients need a token with the right to upload. Default: no uploads.
     drain_timeout
         How long downloads may go on after SIGTERM, like 30s or 2m. Default: 10s.
     config
@@ -137,10 +142,11 @@ def serve(
         "--listen": listen,
         "--admin": admin,
         "--congestion": congestion,
-        "--client-rate": client_rate,
-        "--total-rate": total_rate,
+        "--client-rate": rates.client_rate if rates else None,
+        "--total-rate": rates.total_rate if rates else None,
         "--cpus": cpus,
         "--precompressed": precompressed,
+        "--uploads": uploads,
         "--drain-timeout": drain_timeout,
     }
     run_server(Source(_file(config, "--config"), flags))

@@ -24,6 +24,7 @@ from penstock.problems import (
 from penstock.settings import Settings
 
 CONFIG_BYTES_MAX = 16 << 20  # 65536 clients with a token each need about 8 MiB
+_FOLDERS = (("server", "root"), ("server", "state_dir"), ("uploads", "directory"))
 _TREE_SECTIONS = ("shaping", "groups", "clients")
 # Which setting a flag stands for; it wins over the file.
 FLAG_KEYS: Mapping[str, Key] = {
@@ -36,6 +37,7 @@ FLAG_KEYS: Mapping[str, Key] = {
     "--admin": ("admin", "listen"),
     "--client-rate": ("shaping", "client_rate"),
     "--total-rate": ("shaping", "total_rate"),
+    "--uploads": ("uploads", "directory"),
 }
 
 
@@ -97,13 +99,13 @@ class Source:
 
 def _anchor_folders(data: dict[str, Any], file: Path | None) -> None:
     """A relative folder means relative to the file that says so."""
-    server = data.get("server")
-    if file is None or not isinstance(server, dict):
+    if file is None:
         return
-    for key in ("root", "state_dir"):
-        folder = server.get(key)
-        if isinstance(folder, str) and folder:
-            server[key] = str(file.absolute().parent / folder)
+    for section, key in _FOLDERS:
+        table = data.get(section)
+        folder = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(folder, str) and folder:
+            table[key] = str(file.absolute().parent / folder)
 
 
 def _tree_problems(

@@ -20,6 +20,7 @@ from penstock.media import media_types
 from penstock.process import choose_cpus, fit_descriptors, open_root, raise_nofile
 from penstock.settings import Settings
 from penstock.supervisor import Supervisor
+from penstock.uploads.running import DELEGATES, Uploads
 
 if TYPE_CHECKING:
     from penstock._engine import EngineLimits
@@ -44,7 +45,12 @@ def serve(source: Source) -> None:
     cpus = choose_cpus(settings.server.cpus)
     limits = fit_descriptors(settings.limits, len(cpus), nofile)
     supervisor = _open(
-        settings, control, cpus, limits.for_engine(**settings.server.for_engine())
+        settings,
+        control,
+        cpus,
+        limits.for_engine(
+            **settings.server.for_engine(), **settings.uploads.for_engine()
+        ),
     )
     _tell_of_descriptors(settings.limits, limits, nofile)
     failure: PenstockError | None = None
@@ -94,6 +100,7 @@ def _open(
         admin_app=make_app(control, engines),
         admin_listener=admin,
         announce=lambda: announce(bound, admin_address),
+        uploads=Uploads(control, engines) if settings.uploads.directory else None,
     )
 
 
@@ -133,6 +140,7 @@ def _engine(
             clients=clients,
             media_types=media_types(),
             precompressed=control.settings.server.precompressed,
+            delegates=DELEGATES if control.settings.uploads.directory else (),
             limits=limits,
         )
     except OSError as error:

@@ -51,6 +51,7 @@ from penstock.tree import (
     Spec,
     Tree,
 )
+from penstock.uploads.settings import UploadsSettings
 
 LISTEN_MAX = 16  # listening sockets that one engine holds
 ENGINES_MAX = 256
@@ -197,6 +198,7 @@ class Client(Node):
     mode: Mode | None = None
     token_sha256: Digests = Field((), repr=False)
     networks: Networks = ()  # all of each is this one client
+    upload: bool = False  # whoever has one of its tokens may
 
 
 def _listening_address(text: str) -> str:
@@ -225,6 +227,9 @@ class Settings(Section):
     schedules: Schedules = ()
     quotas: Quotas = Field(default_factory=dict)
     policies: Policies = Field(default_factory=dict)
+    uploads: UploadsSettings = Field(
+        default_factory=lambda: UploadsSettings.model_validate({})
+    )
 
     @field_validator("admin")
     @classmethod

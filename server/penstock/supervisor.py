@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -20,6 +20,9 @@ from penstock.durations import SECOND_NS
 from penstock.engines import EngineTask
 from penstock.errors import EXIT_CRASHED, PenstockError
 from penstock.facade import EngineHandle
+
+if TYPE_CHECKING:
+    from penstock.uploads.running import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class Supervisor:
         engines: one for each of ``cpus``.
         admin_app: the ASGI application for ``admin_listener``.
         announce: called once, when every engine serves.
+        uploads: if there are any.
         on_hang: called in another thread when an engine outlives its deadline.
     """
 
@@ -53,6 +57,7 @@ class Supervisor:
         admin_app: Any,
         admin_listener: socket.socket,
         announce: Callable[[], None],
+        uploads: "Uploads | None" = None,
         on_hang: Callable[[], None] = _exit_hung,
     ) -> None:
         pairs = enumerate(zip(engines, cpus, strict=True))
@@ -63,6 +68,7 @@ class Supervisor:
         self._admin_app = admin_app
         self._admin_listener = admin_listener
         self._announce = announce
+        self._uploads = uploads
         self._on_hang = on_hang
         self._watchdog: threading.Timer | None = None
 
@@ -78,6 +84,8 @@ class Supervisor:
                     nursery.start_soon(self._handle_signals, signals)
                     nursery.start_soon(self._control.sharing.run)
                     nursery.start_soon(self._control.timed.run)
+                    if self._uploads is not None:
+                        await nursery.start(self._uploads.run)
                     await self._run_admin_and_engines(nursery)
                     nursery.cancel_scope.cancel()
         finally:

@@ -76,22 +76,23 @@ async def test_a_request_is_one_task_that_reads_and_answers(
     assert os.pread(part, 9, 0) == b"abc"
 
 
-@pytest.mark.parametrize(
-    ("most", "end"), [(2, End.MORE), (3, End.COMPLETE), (4, End.COMPLETE)]
-)
-async def test_of_chunks_it_is_known_whether_more_come(
-    served: Serving, part: int, most: int, end: End
+@pytest.mark.parametrize(("most", "ends"), [(2, False), (3, True), (4, True)])
+@pytest.mark.parametrize("sized", [False, True])
+async def test_it_is_known_whether_more_comes(
+    served: Serving, part: int, most: int, ends: bool, sized: bool
 ) -> None:
     seen = []
 
     async def handle(intake: Intake) -> None:
-        seen.append(await intake.receive(part, 0, most))
+        found = await intake.receive(part, 0, most)
+        seen.append((found.n_bytes, await intake.ended()))
         await intake.respond(200)
 
     chunks = b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"
+    body = put(b"abc") if sized else put(chunks, "Transfer-Encoding: chunked")
     async with bridged(served, handle):
-        await exchange(served, put(chunks, "Transfer-Encoding: chunked"))
-    assert seen == [Received(min(most, 3), end)]
+        await exchange(served, body)
+    assert seen == [(min(most, 3), ends)]
 
 
 async def test_a_bug_ends_its_own_connection_and_is_logged(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import trio
 
@@ -64,11 +63,18 @@ class EngineIntake:
             self._done.set()
 
     async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
-        found = await self._order(fd, offset, most_bytes)
-        if found.end is End.MORE and self.head.chunked:
-            # Whether anything follows the last byte, only the next chunk's head says.
-            return found if await self._goes_on() else replace(found, end=End.COMPLETE)
-        return found
+        return await self._order(fd, offset, most_bytes)
+
+    async def ended(self) -> bool:
+        """Whether anything follows the last byte, only the next chunk's head says."""
+        if self._intake.body_left is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                rest = await self._order(nowhere, 0, 1)
+            finally:
+                os.close(nowhere)
+            return rest == Received(0, End.COMPLETE)
+        return self._intake.body_left == 0
 
     async def respond(
         self, status: int, fields: Sequence[tuple[str, str]] = (), body: bytes = b""
@@ -84,14 +90,6 @@ class EngineIntake:
 
     def drop(self) -> None:
         self._intake.drop()
-
-    async def _goes_on(self) -> bool:
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            rest = await self._order(nowhere, 0, 1)
-        finally:
-            os.close(nowhere)
-        return rest.n_bytes > 0 or rest.end is not End.COMPLETE
 
     async def _order(self, fd: int, offset: int, most_bytes: int) -> Received:
         """Cancelled, it returns when nothing is written to ``fd`` any more."""

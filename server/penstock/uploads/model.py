@@ -81,6 +81,11 @@ class Intake(Protocol):
         a client begin that waits for 100 Continue. Bytes are in the file when it
         returns, which says nothing of the disk."""
 
+    async def ended(self) -> bool:
+        """Whether the body has no more. Of a chunked one that can be known only from
+        what comes next, and this waits for it as ``receive`` does; a body that was cut
+        has not ended."""
+
     async def respond(
         self, status: int, fields: Sequence[tuple[str, str]] = (), body: bytes = b""
     ) -> None:

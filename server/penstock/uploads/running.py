@@ -1,0 +1,100 @@
+"""The uploads of a server: their store, and a bridge to each engine.
+
+They begin before the engines do, as what a crash left has to be recovered first, and
+end after them, as whoever is answered must be in the ledger.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import trio
+
+from penstock.durations import SECOND_NS
+from penstock.uploads import core, routes
+from penstock.uploads.bridge import Bridge
+from penstock.uploads.model import Head, Intake
+from penstock.uploads.service import Service
+from penstock.uploads.settings import UploadsSettings
+from penstock.uploads.space import StoreLimits
+from penstock.uploads.store import FileStore
+from penstock.uploads.tus_fields import FILES
+
+if TYPE_CHECKING:
+    from penstock._engine import Engine
+    from penstock.control import Control
+
+DELEGATES = (core.PATH, FILES)  # what engines leave to us
+EXPIRE_EVERY_S = 60.0
+
+
+class Uploads:
+    """Attributes:
+    results: how many answers there were, by protocol, method and status.
+    """
+
+    def __init__(self, control: Control, engines: Sequence[Engine]) -> None:
+        self._control = control
+        self._engines = engines
+        self.results: Counter[tuple[str, str, int]] = Counter()
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Until cancelled.
+
+        Raises:
+            PenstockError: the folder can not be used.
+        """
+        settings = self._control.settings.uploads
+        root = self._control.settings.server.root
+        assert root is not None
+        async with FileStore.opened(
+            root, settings.folder(), limits_of(settings)
+        ) as store:
+            service = Service(
+                store,
+                may_upload=self.may,
+                most_bytes=settings.max_bytes,
+                results=self.results,
+            )
+
+            async def handle(intake: Intake) -> None:
+                await routes.handle(intake, service)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._expire, store)
+                for engine in self._engines:
+                    nursery.start_soon(Bridge(engine, handle).run)
+                task_status.started()
+
+    def may(self, head: Head) -> bool:
+        """By the settings that hold now: a token counts, not where somebody is."""
+        settings = self._control.settings
+        if settings.uploads.open:
+            return True
+        scheme, _, token = (head.get("authorization") or "").partition(" ")
+        if scheme.lower() != "bearer":
+            return False
+        digest = sha256(token.strip().encode()).digest()
+        return any(
+            client.upload and digest in client.token_sha256
+            for client in settings.clients.values()
+        )
+
+    async def _expire(self, store: FileStore) -> None:
+        while True:
+            await store.expire(time.time())
+            await trio.sleep(EXPIRE_EVERY_S)
+
+
+def limits_of(settings: UploadsSettings) -> StoreLimits:
+    return StoreLimits(
+        max_upload_bytes=settings.max_bytes,
+        max_client_bytes=settings.max_client_bytes,
+        max_total_bytes=settings.max_total_bytes,
+        reserve_free_bytes=settings.reserve_free_bytes,
+        expire_after=settings.expire_ns / SECOND_NS,
+    )
