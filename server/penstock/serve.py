@@ -20,10 +20,10 @@ from penstock.media import media_types
 from penstock.process import choose_cpus, fit_descriptors, open_root, raise_nofile
 from penstock.settings import Settings
 from penstock.supervisor import Supervisor
-from penstock.uploads.running import DELEGATES, Uploads
 
 if TYPE_CHECKING:
     from penstock._engine import EngineLimits
+    from penstock.uploads.running import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,16 @@ def _open(
         admin_app=make_app(control, engines),
         admin_listener=admin,
         announce=lambda: announce(bound, admin_address),
-        uploads=Uploads(control, engines) if settings.uploads.directory else None,
+        uploads=_uploads(control, engines),
     )
+
+
+def _uploads(control: Control, engines: list[Engine]) -> "Uploads | None":
+    if control.settings.uploads.directory is None:
+        return None
+    from penstock.uploads.running import Uploads  # nobody else waits for its modules
+
+    return Uploads(control, engines)
 
 
 def _tell_of_descriptors(asked: Limits, fitting: Limits, nofile: int) -> None:
@@ -140,7 +148,7 @@ def _engine(
             clients=clients,
             media_types=media_types(),
             precompressed=control.settings.server.precompressed,
-            delegates=DELEGATES if control.settings.uploads.directory else (),
+            delegates=control.settings.uploads.paths(),
             limits=limits,
         )
     except OSError as error:

@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.durations import SECOND_NS
-from penstock.uploads import core, routes
+from penstock.uploads import routes
 from penstock.uploads.bridge import Bridge
 from penstock.uploads.model import Head, Intake
 from penstock.uploads.service import Service
 from penstock.uploads.settings import UploadsSettings
 from penstock.uploads.space import StoreLimits
 from penstock.uploads.store import FileStore
-from penstock.uploads.tus_fields import FILES
 
 if TYPE_CHECKING:
     from penstock._engine import Engine
     from penstock.control import Control
 
-DELEGATES = (core.PATH, FILES)  # what engines leave to us
 EXPIRE_EVERY_S = 60.0
 
 

@@ -14,6 +14,10 @@ DAY_NS = 86400 * SECOND_NS
 # How bodies get into files; the order is the engine's (intakepipe.pxd).
 WritePath = Literal["auto", "splice", "copy"]
 
+CORE_PATH = "/upload"
+TUS_PATH = "/files"
+PATHS = (CORE_PATH, TUS_PATH)
+
 Bytes = Annotated[Size, between(1, BYTES_MAX)]
 
 
@@ -60,6 +64,10 @@ class UploadsSettings(BaseModel):
             "write_path": get_args(WritePath).index(self.write_path),
             "body_timeout_ns": self.body_timeout_ns,
         }
+
+    def paths(self) -> tuple[str, ...]:
+        """What engines leave to us."""
+        return () if self.directory is None else PATHS
 
     def folder(self) -> Path:
         assert self.directory is not None
