@@ -17,7 +17,6 @@ from c_uring cimport *
 from conn cimport Conn
 from engine cimport OP_BODY, OP_WRITE, Engine, conn_userdata
 from intake cimport INTAKE_RECEIVING, INTAKE_WRITING, Intake
-from limits cimport INTAKE_BUFFER_BYTES
 from pipes cimport Pipe, pipe_ready, pipes_discard, pipes_take
 from ring cimport ring_counted_sqe
 from transmit cimport transmit_pipe_back
@@ -31,6 +30,7 @@ cdef enum WritePath:
 cdef enum:
     # Of less, a copy costs less than a pipe and a worker.
     INTAKEPIPE_LEAST_BYTES = 65536
+    INTAKEPIPE_LOWAT_BYTES = 524288
 
 
 cdef inline void intakepipe_lowat(Conn* c, Intake* i, int n) noexcept nogil:
@@ -120,7 +120,7 @@ cdef inline bint intakepipe_receive(Engine* e, Conn* c, Intake* i) noexcept nogi
     if n != -EAGAIN and n != -EINTR:
         return False  # a RECV will tell
     intakepipe_lowat(
-        c, i, <int>min(intakepipe_room(i), <int64_t>INTAKE_BUFFER_BYTES))
+        c, i, <int>min(intakepipe_room(i), <int64_t>INTAKEPIPE_LOWAT_BYTES))
     intakepipe_poll(e, c, i)
     return True
 
