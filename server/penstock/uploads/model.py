@@ -80,6 +80,11 @@ class Intake(Protocol):
         a client begin that waits for 100 Continue. Bytes are in the file when it
         returns, which says nothing of the disk."""
 
+    async def ended(self) -> bool:
+        """Whether the body has no more. Of a chunked one that can be known only from
+        what comes next, and this waits for it as ``receive`` does; a body that was cut
+        has not ended."""
+
     async def respond(
         self, status: int, fields: Sequence[tuple[str, str]] = (), body: bytes = b""
     ) -> None:
@@ -102,16 +107,23 @@ class Upload:
     expires: float
     key_hash: bytes  # SHA-256 of its Idempotency-Key
     metadata: str = ""  # as tus brought it
+    concat: str = ""  # Upload-Concat as tus brought it: "partial", or "final;…"
     want: Mapping[str, bytes] = field(default_factory=dict)
     """Digests of the whole, by algorithm: sha-256, sha-512, sha256-tree-1m."""
     spans: tuple[tuple[int, int], ...] = ()  # durable, disjoint, in order
     replaces: str | None = None  # the ETag that If-Match allowed to replace
+    found: Mapping[str, bytes] = field(default_factory=dict)
+    """Digests of the whole as it was published, of the same algorithms."""
     why: str = ""  # it failed
 
     @property
     def offset(self) -> int:
         """How much is durable without a gap from the beginning."""
         return self.spans[0][1] if self.spans and self.spans[0][0] == 0 else 0
+
+    def has(self, start: int, end: int) -> bool:
+        """Whether all of the range is durable."""
+        return start >= end or any(a <= start and end <= b for a, b in self.spans)
 
     @property
     def is_whole(self) -> bool:
@@ -159,6 +171,11 @@ class Store(Protocol):
     def replies(self, upload_id: str, start: int, end: int) -> Sequence[Reply]:
         """Of ranges that were durable and lie in ``[start, end)``."""
 
+    async def digest(
+        self, upload: Upload, start: int, end: int, algorithm: str
+    ) -> bytes | None:
+        """Of durable bytes, read again; None: they are no longer to be had."""
+
     async def set_length(self, upload: Upload, length: int) -> None:
         """Once, of one that was created without."""
 
@@ -170,26 +187,38 @@ class Store(Protocol):
         intake: Intake,
         *,
         digest: tuple[str, bytes] | None = None,
+        exact: bool = False,
     ) -> Upload:
-        """Receive ``[start, end)`` or the beginning of it, and make it durable. A newer
+        """Receive ``[start, end)`` or the beginning of it, and make it durable; of a
+        chunked body ``end`` is only a bound, and may be far behind what comes. A newer
         call for the same upload ends an older one within two seconds. What is durable
-        already stays as it is. With ``digest`` (algorithm, value) all or nothing: bytes
-        that do not match are forgotten.
+        already stays as it is, and what the body has for it is thrown away.
+
+        With ``digest`` (sha-1, sha-256 or sha-512, and its value; of the whole range,
+        as the body has it) all or nothing: bytes that do not match are forgotten. With
+        ``exact`` all or nothing, too: a body that ends early, or has not ``ended`` with
+        the range, is forgotten.
 
         Raises:
-            RefusedError: 400 the body was shorter (with a digest), 409 pre-empted or
-                not open, 422 the digest, 507 no space, 500 the disk failed.
+            RefusedError: 400 the body was shorter (with a digest or ``exact``) or
+                longer (``exact``), 409 preempted or not open, 422 the digest, 507 no
+                space, 500 the disk failed.
         """
 
     async def finish(self, upload: Upload) -> Upload:
-        """Verify and publish one that is whole; the same again when it was done.
+        """Verify and publish one that is whole; the same again when it was done. One
+        without a target becomes COMPLETED and keeps its bytes.
 
         Raises:
             RefusedError: 422 a digest of the whole, 409/412 the target, 507, 500.
         """
 
     async def concatenate(self, new: Upload, parts: Sequence[Upload]) -> Upload:
-        """A new upload of the bytes of others, finished."""
+        """A new upload of the bytes of others, finished; they stay as they are.
+
+        Raises:
+            RefusedError: as ``create`` and ``finish`` do.
+        """
 
     async def terminate(self, upload: Upload) -> None:
-        """Forget its bytes."""
+        """Forget its bytes; what is published stays."""
