@@ -12,12 +12,11 @@ import http_sf
 
 from penstock.uploads.model import End, Head, RefusedError, Upload
 from penstock.uploads.routes import handle
-from penstock.uploads.service import Service, Terms
+from penstock.uploads.service import Service
 from tests.uploads.fakes import FakeIntake, head
 from tests.uploads.fakestore import FakeStore
 
 NOON = 1_795_780_800.0
-LIFETIME_S = 3600.0
 MOST_BYTES = 1 << 20
 
 
@@ -50,7 +49,7 @@ class Site:
         self.service = Service(
             self.store,
             lambda _: not self.refused,
-            Terms(MOST_BYTES, LIFETIME_S),
+            MOST_BYTES,
             lambda: self.now,
         )
 

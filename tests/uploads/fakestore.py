@@ -22,6 +22,7 @@ from penstock.uploads.model import (
 Spans = tuple[tuple[int, int], ...]
 Digest = tuple[str, bytes]
 LEAF_BYTES = 1 << 20
+LIFETIME_S = 3600.0
 
 
 def tree(content: bytes) -> bytes:
@@ -74,7 +75,7 @@ class FakeStore:
     files: dict[str, int] = field(default_factory=dict)
     answered: dict[str, list[Reply]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)  # of what changes bytes
-    active: dict[str, tuple[Intake, trio.Lock]] = field(default_factory=dict)
+    active: dict[str, Intake] = field(default_factory=dict)
     locks: dict[str, trio.Lock] = field(default_factory=dict)
 
     def _called(self, name: str) -> None:
@@ -96,7 +97,7 @@ class FakeStore:
             raise RefusedError(409, f"{new.target} is there already")
         self.files[new.id] = os.memfd_create(new.id)
         self.locks[new.id] = trio.Lock()
-        return self._put(new)
+        return self._put(replace(new, expires=now + LIFETIME_S))
 
     def find(self, upload_id: str) -> Upload | None:
         return self.sessions.get(upload_id)
@@ -160,7 +161,7 @@ class FakeStore:
             os.close(scratch)
         if digest is not None or exact:
             await _check_all(intake, received, digest, content, is_short=is_short)
-        upload = self._kept(upload_id, start, content)
+        upload = self.keep(upload_id, start, content)
         if received.end is End.PREEMPTED:
             raise RefusedError(409, "a newer request took over")
         if not is_short:
@@ -168,12 +169,19 @@ class FakeStore:
             self.answered.setdefault(upload_id, []).append(Reply(start, end, known))
         return upload
 
-    def _kept(self, upload_id: str, start: int, content: bytes) -> Upload:
+    def keep(self, upload_id: str, start: int, content: bytes) -> Upload:
         upload = self.sessions[upload_id]
         end = start + len(content)
         for a, b in gaps(upload.spans, start, end):
             os.pwrite(self.files[upload_id], content[a - start : b - start], a)
         return self._put(replace(upload, spans=merged(upload.spans, start, end)))
+
+    async def settle(self, upload: Upload) -> Upload:
+        active = self.active.get(upload.id)
+        if active is not None:
+            active.stop()
+        async with self.locks[upload.id]:
+            return self.sessions[upload.id]
 
     async def finish(self, upload: Upload) -> Upload:
         self._called("finish")
@@ -181,6 +189,7 @@ class FakeStore:
         if upload.state is SessionState.COMPLETED:
             return upload
         assert upload.is_whole
+        await self.settle(upload)
         assert upload.length is not None
         content = self.bytes_of(upload, 0, upload.length)
         found = {a: digest_of(a, content) for a in upload.want}
@@ -190,7 +199,7 @@ class FakeStore:
             raise RefusedError(422, why)
         if upload.target is not None:
             self._publish(upload, upload.target, content)
-        return self._put(replace(upload, state=SessionState.COMPLETED, found=found))
+        return self._put(replace(upload, state=SessionState.COMPLETED))
 
     def _publish(self, upload: Upload, target: str, content: bytes) -> None:
         there = self.published.get(target)
@@ -202,10 +211,11 @@ class FakeStore:
 
     async def concatenate(self, new: Upload, parts: Sequence[Upload]) -> Upload:
         self._called("concatenate")
+        assert all(p.state is SessionState.COMPLETED for p in parts)
         upload = await self.create(new, now=new.created)
         at = 0
         for part in parts:
-            self._kept(upload.id, at, self.bytes_of(part, 0, part.offset))
+            self.keep(upload.id, at, self.bytes_of(part, 0, part.offset))
             at += part.offset
         return await self.finish(upload)
 

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 
 from penstock.uploads.model import SessionState
-from tests.uploads.asking import LIFETIME_S, MOST_BYTES, Site
+from tests.uploads.asking import MOST_BYTES, Site
 from tests.uploads.begun import SIZE, TEXT, begin
-from tests.uploads.fakestore import etag
+from tests.uploads.fakestore import LIFETIME_S, etag
 
 
 async def test_an_upload_begins_with_its_length_and_gets_a_url_and_a_key(

@@ -3,9 +3,9 @@
 import pytest
 
 from penstock.uploads.model import SessionState
-from tests.uploads.asking import LIFETIME_S, Site, digest, encoded
+from tests.uploads.asking import Site, digest, encoded
 from tests.uploads.begun import SIZE, TEXT, begin
-from tests.uploads.fakestore import tree
+from tests.uploads.fakestore import LIFETIME_S, tree
 
 
 async def test_a_wrong_digest_of_the_whole_is_422_and_publishes_nothing(

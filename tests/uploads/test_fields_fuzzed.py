@@ -2,7 +2,7 @@
 
 from hypothesis import example, given, strategies as st
 
-from penstock.uploads import digests, fields, names, tus_fields
+from penstock.uploads import digest_fields, fields, names, tus_fields
 from penstock.uploads.model import RefusedError
 from tests.uploads.asking import encoded
 from tests.uploads.fakes import head
@@ -22,9 +22,9 @@ def test_whatever_comes_is_understood_or_refused(text: str) -> None:
         fields.if_match: ("if-match",),
         fields.refuse_coded: ("content-encoding",),
         fields.is_octet_stream: ("content-type",),
-        digests.content_digest: ("content-digest",),
-        digests.wanted_digests: ("repr-digest", "penstock-digest"),
-        digests.upload_checksum: ("upload-checksum",),
+        digest_fields.content_digest: ("content-digest",),
+        digest_fields.wanted_digests: ("repr-digest", "penstock-digest"),
+        digest_fields.upload_checksum: ("upload-checksum",),
         tus_fields.upload_metadata: ("upload-metadata",),
         tus_fields.upload_concat: ("upload-concat",),
     }
@@ -38,7 +38,7 @@ def test_structured_fields_that_begin_well_are_understood_or_refused(
     begin: str, rest: str
 ) -> None:
     text = begin + rest
-    check_outcome(digests.content_digest, head(content_digest=text))
+    check_outcome(digest_fields.content_digest, head(content_digest=text))
     check_outcome(fields.idempotency_key, head(idempotency_key=text))
 
 

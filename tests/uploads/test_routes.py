@@ -7,10 +7,11 @@ import trio
 import trio.testing
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from penstock.uploads.model import End
+from penstock.uploads.model import End, Upload
 from penstock.uploads.routes import is_of_uploads
 from tests.uploads.asking import Site, request
 from tests.uploads.begun import SIZE, TEXT
+from tests.uploads.fakes import FakeIntake
 from tests.uploads.tusasking import TYPE, Tus, url_id
 
 
@@ -96,19 +97,67 @@ async def test_an_upload_with_a_key_wants_it_from_tus_too(site: Site, tus: Tus) 
     assert site.store.published == {"a": TEXT}
 
 
-async def test_a_newer_request_takes_over_from_one_that_hangs(
-    site: Site, tus: Tus, nursery: trio.Nursery
-) -> None:
-    """The older one's client is gone, and nobody told the server."""
-    url = await tus.create()
-    said = {"tus_resumable": "1.0.0", "content_type": TYPE, "upload_offset": "0"}
-    hangs = request("PATCH", url, TEXT[:100], announced=SIZE, waits=True, **said)
+async def hanging(
+    site: Site, nursery: trio.Nursery, method: str, url: str, **said: str
+) -> FakeIntake:
+    """The client is gone after 100 bytes, and nobody told the server."""
+    hangs = request(method, url, TEXT[:100], announced=SIZE, waits=True, **said)
     nursery.start_soon(site.sent, hangs)
     await trio.testing.wait_all_tasks_blocked()
-    offset = int(await tus.offset(url) or 0)
-    assert (await tus.patch(url, offset, TEXT[offset:])).status == 204
+    return hangs
+
+
+PATCH = {"tus_resumable": "1.0.0", "content_type": TYPE, "upload_offset": "0"}
+
+
+async def test_who_asks_for_the_offset_gets_what_a_hanging_request_brought(
+    site: Site, tus: Tus, nursery: trio.Nursery
+) -> None:
+    url = await tus.create()
+    hangs = await hanging(site, nursery, "PATCH", url, **PATCH)
+    assert await tus.offset(url) == "100"
+    assert (await tus.patch(url, 100, TEXT[100:])).status == 204
     assert [status for status, _, _ in hangs.answers] == [409]
-    assert await tus.offset(url) == str(SIZE)
+
+
+async def test_a_newer_patch_takes_over_from_one_that_hangs(
+    site: Site, tus: Tus, nursery: trio.Nursery
+) -> None:
+    url = await tus.create(upload_metadata=named("a"))
+    hangs = await hanging(site, nursery, "PATCH", url, **PATCH)
+    assert (await tus.patch(url, 0, b"x" * 100 + TEXT[100:])).status == 204
+    assert [status for status, _, _ in hangs.answers] == [409]
+    assert site.store.published == {"a": TEXT}
+
+
+async def test_bytes_go_where_they_were_said_to_whatever_came_meanwhile(
+    site: Site, tus: Tus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an older request brought becomes durable while the length is written."""
+    said = {"upload_defer_length": "1", "upload_metadata": named("a")}
+    url = (await tus.post(**said)).fields["location"]
+    set_length = site.store.set_length
+
+    async def meanwhile(upload: Upload, length: int) -> None:
+        await set_length(upload, length)
+        site.store.keep(upload.id, 0, TEXT[:100])
+
+    monkeypatch.setattr(site.store, "set_length", meanwhile)
+    answer = await tus.patch(url, 0, TEXT, upload_length=str(SIZE))
+    assert (answer.status, site.store.published) == (204, {"a": TEXT})
+
+
+async def test_asking_what_is_durable_ends_no_put(
+    site: Site, nursery: trio.Nursery
+) -> None:
+    """Ranges may come side by side, and be watched."""
+    begun = await site.ask("POST", "/upload?path=a", upload_length=str(SIZE))
+    said = {"idempotency_key": begun.fields["idempotency-key"]}
+    url = begun.fields["location"]
+    hangs = await hanging(site, nursery, "PUT", url, **said)
+    assert (await site.ask("HEAD", url))["upload-offset"] == "0"
+    assert hangs.answers == []
+    hangs.stop()
 
 
 async def test_a_newer_put_of_the_same_range_writes_what_is_missing(
@@ -117,9 +166,7 @@ async def test_a_newer_put_of_the_same_range_writes_what_is_missing(
     begun = await site.ask("POST", "/upload?path=a", upload_length=str(SIZE))
     said = {"idempotency_key": begun.fields["idempotency-key"]}
     url = begun.fields["location"]
-    hangs = request("PUT", url, TEXT[:100], announced=SIZE, waits=True, **said)
-    nursery.start_soon(site.sent, hangs)
-    await trio.testing.wait_all_tasks_blocked()
+    hangs = await hanging(site, nursery, "PUT", url, **said)
     assert (await site.ask("PUT", url, b"x" * 100 + TEXT[100:], **said)).status == 200
     assert [status for status, _, _ in hangs.answers] == [409]
     assert site.store.published == {"a": TEXT}

@@ -3,8 +3,9 @@
 import pytest
 
 from penstock.uploads.model import End, SessionState
-from tests.uploads.asking import LIFETIME_S, MOST_BYTES, Site
+from tests.uploads.asking import MOST_BYTES, Site
 from tests.uploads.begun import SIZE, TEXT
+from tests.uploads.fakestore import LIFETIME_S
 from tests.uploads.tusasking import TYPE, Tus, checksum, named, url_id
 
 

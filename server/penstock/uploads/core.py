@@ -11,7 +11,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from penstock.uploads.answers import Answer, http_date, not_allowed
-from penstock.uploads.digests import content_digest, digest_fields
+from penstock.uploads.digest_fields import content_digest, written_digests
 from penstock.uploads.fields import (
     body_bytes,
     byte_range,
@@ -91,7 +91,7 @@ async def _create(
     )
     upload = await service.store.create(draft, now=service.clock())
     async with service.or_forgotten(upload):
-        upload = await service.settled(upload)
+        upload = await service.completed(upload)
     return Answer(
         201,
         [
@@ -148,7 +148,7 @@ async def _put(
         )
         _check_all_came(upload, start, end)
         replayed = []
-    upload = await service.settled(upload)
+    upload = await service.completed(upload)
     where = [("Content-Range", written_range(start, end, upload.length or 0))]
     return Answer(200, [*(where if start < end else ()), *replayed, *_told(upload)])
 
@@ -200,7 +200,7 @@ async def _status(
     upload = service.found(_id(parameters))
     check_key_if_sent(upload, head)
     service.check_alive(upload)
-    upload = await service.settled(upload)
+    upload = await service.completed(upload)
     return Answer(200, [*_ranges(upload), *_told(upload)])
 
 
@@ -219,7 +219,7 @@ def _told(upload: Upload) -> list[tuple[str, str]]:
         return [*fields, ("Upload-Expires", http_date(upload.expires))]
     if upload.target is not None:
         fields.append(("Content-Location", location(upload.target)))
-    return [*fields, *digest_fields(upload.found)]
+    return [*fields, *written_digests(upload.want)]
 
 
 async def _terminate(

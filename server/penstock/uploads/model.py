@@ -112,8 +112,6 @@ class Upload:
     """Digests of the whole, by algorithm: sha-256, sha-512, sha256-tree-1m."""
     spans: tuple[tuple[int, int], ...] = ()  # durable, disjoint, in order
     replaces: str | None = None  # the ETag that If-Match allowed to replace
-    found: Mapping[str, bytes] = field(default_factory=dict)
-    """Digests of the whole as it was published, of the same algorithms."""
     why: str = ""  # it failed
 
     @property
@@ -160,6 +158,7 @@ class Store(Protocol):
 
     async def create(self, new: Upload, *, now: float) -> Upload:
         """Durable when it returns; its part file exists, and has its space reserved.
+        When it expires is the store's to say.
 
         Raises:
             RefusedError: 403/404/409 the target, 413 too large, 507 no space or quota.
@@ -194,7 +193,7 @@ class Store(Protocol):
         call for the same upload ends an older one within two seconds. What is durable
         already stays as it is, and what the body has for it is thrown away.
 
-        With ``digest`` (sha-1, sha-256 or sha-512, and its value; of the whole range,
+        With ``digest`` (sha1, sha-256 or sha-512, and its value; of the whole range,
         as the body has it) all or nothing: bytes that do not match are forgotten. With
         ``exact`` all or nothing, too: a body that ends early, or has not ``ended`` with
         the range, is forgotten.
@@ -203,6 +202,13 @@ class Store(Protocol):
             RefusedError: 400 the body was shorter (with a digest or ``exact``) or
                 longer (``exact``), 409 preempted or not open, 422 the digest, 507 no
                 space, 500 the disk failed.
+        """
+
+    async def settle(self, upload: Upload) -> Upload:
+        """End what brings bytes right now, so that all of these are known.
+
+        Raises:
+            RefusedError: 409, it does not end.
         """
 
     async def finish(self, upload: Upload) -> Upload:

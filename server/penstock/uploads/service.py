@@ -8,11 +8,11 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from penstock.uploads.digests import wanted_digests
+from penstock.uploads.digest_fields import wanted_digests
 from penstock.uploads.fields import idempotency_key, if_match
 from penstock.uploads.model import Head, RefusedError, SessionState, Store, Upload
 from penstock.uploads.tus_fields import is_id
@@ -23,29 +23,25 @@ _GONE = {SessionState.EXPIRED, SessionState.TERMINATED, SessionState.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What whoever runs the server allows."""
-
-    most_bytes: int  # of one upload
-    lifetime_s: float  # of one that is not finished
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
-    """What handling a request needs. ``results`` counts answers by protocol, method and
-    status."""
+    """What handling a request needs.
+
+    Attributes:
+        most_bytes: of one upload.
+        results: how many answers there were, by protocol, method and status.
+    """
 
     store: Store
     may_upload: Callable[[Head], bool]
-    terms: Terms
+    most_bytes: int
     clock: Callable[[], float] = time.time
     results: Counter[tuple[str, str, int]] = field(default_factory=Counter)
 
     def drafted(self, head: Head, length: int | None) -> Upload:
         """A session with an id of its own, and all else that a request may say of one,
-        but neither key nor target."""
-        if length is not None and length > self.terms.most_bytes:
-            raise too_large(self.terms.most_bytes)
+        but neither key nor target. The store gives it its time."""
+        if length is not None and length > self.most_bytes:
+            raise too_large(self.most_bytes)
         now = self.clock()
         return Upload(
             id=secrets.token_hex(ID_BYTES),
@@ -54,7 +50,7 @@ class Service:
             length=length,
             state=SessionState.OPEN,
             created=now,
-            expires=now + self.terms.lifetime_s,
+            expires=now,
             key_hash=b"",
             want=wanted_digests(head),
             replaces=if_match(head),
@@ -81,7 +77,7 @@ class Service:
                 410, f"the upload has {_ENDED[state]}{why}: begin a new one by POST"
             )
 
-    async def settled(self, upload: Upload) -> Upload:
+    async def completed(self, upload: Upload) -> Upload:
         """Finished, if it is whole: also when the process ended right before that."""
         if upload.is_whole and upload.state is not SessionState.COMPLETED:
             return await self.store.finish(upload)
@@ -93,7 +89,8 @@ class Service:
         try:
             yield
         except RefusedError:
-            await self.store.terminate(upload)
+            with suppress(RefusedError):  # then it expires
+                await self.store.terminate(upload)
             raise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.uploads.answers import CHECKSUM_MISMATCH, Fields, http_date
-from penstock.uploads.digests import upload_checksum
+from penstock.uploads.digest_fields import upload_checksum
 from penstock.uploads.fields import (
     OCTET_STREAM,
     body_bytes,
@@ -22,7 +22,7 @@ def check_media_type(head: Head) -> None:
 
 
 def most_bytes(service: Service, length: int | None) -> int:
-    return service.terms.most_bytes if length is None else length
+    return service.most_bytes if length is None else length
 
 
 def check_body(head: Head, start: int, most: int) -> tuple[str, bytes] | None:
@@ -47,11 +47,11 @@ async def append(
     intake: Intake,
     service: Service,
     upload: Upload,
+    start: int,
     checksum: tuple[str, bytes] | None,
 ) -> Upload:
-    """From its offset on, as much as comes; what a chunked body has beyond the length
-    is thrown away."""
-    start = upload.offset
+    """From ``start`` on, as much as comes; what a chunked body has beyond the length is
+    thrown away."""
     n_bytes = body_bytes(intake.head)
     end = most_bytes(service, upload.length) if n_bytes is None else start + n_bytes
     if start == end:

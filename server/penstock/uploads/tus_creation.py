@@ -39,8 +39,8 @@ async def create(intake: Intake, service: Service) -> Answer:
     upload = await service.store.create(draft, now=service.clock())
     async with service.or_forgotten(upload):
         if brings_bytes:
-            upload = await append(intake, service, upload, checksum)
-        upload = await service.settled(upload)
+            upload = await append(intake, service, upload, 0, checksum)
+        upload = await service.completed(upload)
     return _created(upload, with_offset=brings_bytes)
 
 
@@ -80,17 +80,17 @@ async def _put_together(head: Head, service: Service, concat: Concat) -> Upload:
         raise RefusedError(400, "an upload put together from others takes no bytes")
     if number(head, "Upload-Length") is not None or defers_length(head):
         raise RefusedError(400, "the length of a final upload is that of its parts")
-    parts = [_part(service, upload_id) for upload_id in concat.parts]
+    parts = [await _part(service, upload_id) for upload_id in concat.parts]
     length = sum(part.offset for part in parts)
     draft = _drafted(head, service, concat, length)
     return await service.store.concatenate(draft, parts)
 
 
-def _part(service: Service, upload_id: str) -> Upload:
+async def _part(service: Service, upload_id: str) -> Upload:
     part = service.found(upload_id)
     service.check_alive(part)
     if part.target is not None:
         raise RefusedError(400, f"{FILES}/{upload_id} is not a partial upload")
     if not part.is_whole:
         raise RefusedError(400, f"{FILES}/{upload_id} is not finished")
-    return part
+    return await service.completed(part)

@@ -14,8 +14,8 @@ from penstock.uploads.model import Head, RefusedError
 # has a registry: so it has a field of its own, in the same form.
 TREE = "sha256-tree-1m"
 TREE_FIELD = "Penstock-Digest"
-CHECKSUMS = {"sha1": "sha-1", "sha256": "sha-256"}  # of tus -> as the store calls them
-_SIZES = {"sha-1": 20, "sha-256": 32, "sha-512": 64, TREE: 32}
+CHECKSUMS = {"sha1": "sha1", "sha256": "sha-256"}  # of tus -> as the store calls them
+_SIZES = {"sha1": 20, "sha-256": 32, "sha-512": 64, TREE: 32}
 _ACTIVE = ("sha-256", "sha-512")  # of RFC 9530, the one that is compared first
 
 
@@ -33,7 +33,7 @@ def wanted_digests(head: Head) -> dict[str, bytes]:
     }
 
 
-def digest_fields(found: Mapping[str, bytes]) -> list[tuple[str, str]]:
+def written_digests(found: Mapping[str, bytes]) -> list[tuple[str, str]]:
     """The fields that say them."""
     written = [
         ("Repr-Digest", {a: found[a] for a in _ACTIVE if a in found}),
