@@ -12,7 +12,7 @@ from penstock.uploads.routes import is_of_uploads
 from tests.uploads.asking import Site, request
 from tests.uploads.begun import SIZE, TEXT
 from tests.uploads.fakes import FakeIntake
-from tests.uploads.tusasking import TYPE, Tus, url_id
+from tests.uploads.tusasking import TYPE, Tus, named, url_id
 
 
 def test_requests_are_told_apart_by_their_path() -> None:
