@@ -20,6 +20,7 @@ from grant cimport grant_return
 from holders cimport HOLD_CONNECTION, HOLD_TRANSFER
 from intake cimport (
     ASK_DONE, INTAKE_ASKED, INTAKE_CUT, Intake, intake_end, intake_hand_over,
+    intakes_release,
 )
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
@@ -102,7 +103,9 @@ cdef inline void conn_lose_intake(Engine* e, Conn* c) noexcept nogil:
     c.intake = NULL
     i.conn = NULL
     clients_leave(e.clients, i.client, HOLD_TRANSFER)
-    if i.state != INTAKE_ASKED:
+    if i.unwanted:
+        intakes_release(&e.intakes, i)
+    elif i.state != INTAKE_ASKED:
         intake_end(i, INTAKE_CUT, 0)
         intake_hand_over(&e.intakes, i, ASK_DONE)
 

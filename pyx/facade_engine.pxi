@@ -23,7 +23,7 @@ from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
 from mime cimport MediaType
 from slab cimport slab_at
 from transfer cimport Transfer
-from uploading cimport uploading_letters
+from delegating cimport delegating_letters
 
 import errno as errno_names
 import os
@@ -166,7 +166,7 @@ cdef class Engine:
         with nogil:
             rc = loop_run(self.e)
         self.over = True
-        uploading_letters(self.e)
+        delegating_letters(self.e)
         if self in self.clients.engines:
             self.clients.engines.remove(self)
             atomic_add_i64(

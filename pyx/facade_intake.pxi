@@ -7,7 +7,7 @@ from intake cimport (
 )
 from limits cimport MESSAGE_TEXT_BYTES
 from mailbox cimport eventfd_signal
-from uploading cimport uploading_letters
+from delegating cimport delegating_letters
 
 ENDS = {
     INTAKE_COMPLETE: "complete", INTAKE_ENOUGH: "enough", INTAKE_CUT: "cut",
@@ -36,6 +36,7 @@ cdef class Intake:
     cdef IntakeSlot* slot
     cdef uint32_t generation
     cdef bint ours
+    cdef bint stopping
 
     def __cinit__(self, Engine engine, uint32_t index, uint32_t generation):
         self.engine = engine
@@ -55,7 +56,7 @@ cdef class Intake:
         mailbox_post(&self.engine.e.intakes.orders, letter)  # void: it has room
         eventfd_signal(self.engine.e.inbox.fd)
         if self.engine.over:  # its thread has ended: all connections are gone
-            uploading_letters(self.engine.e)
+            delegating_letters(self.engine.e)
 
     @property
     def head(self):
@@ -88,10 +89,13 @@ cdef class Intake:
         self.slot.fd = fd
         self.slot.offset = offset
         self.slot.left = most_bytes
+        self.stopping = False
         self.order(ORDER_RECEIVE)
 
     def stop(self):
-        self.order(ORDER_STOP)
+        if not self.stopping:  # there is room for one such letter
+            self.stopping = True
+            self.order(ORDER_STOP)
 
     def answer(self, int status, bytes fields, bytes body):
         if len(fields) + len(body) > MESSAGE_TEXT_BYTES - ANSWER_HEAD_BYTES:

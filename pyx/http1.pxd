@@ -15,8 +15,8 @@ from limits cimport BODY_FRAMING_FACTOR, HEAD_SLACK_BYTES, Limits
 from request cimport (
     FIELD_CONNECTION, FIELD_EXPECT, FIELD_HOST, FIELD_TRANSFER_ENCODING, Request,
     request_add_name, request_add_target, request_add_value, request_byte_before,
-    request_delegate, request_end_piece, request_end_value, request_position, request_refuse,
-    request_repeats, request_reset,
+    request_delegate, request_end_piece, request_end_value, request_position,
+    request_refuse, request_repeats, request_reset,
 )
 from text cimport Text, list_has_token, text_is_ci
 

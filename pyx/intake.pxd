@@ -53,6 +53,7 @@ cdef struct Intake:
     uint8_t http_1_0
     uint8_t stopping       # Python does not want more of this order
     uint8_t late           # the deadline passed
+    uint8_t unwanted       # Python let go of it while the engine had it
     int error              # errno; EBADMSG: the body's framing is broken
     uint32_t client        # row, held
     int64_t content_length # -1: none

@@ -12,11 +12,13 @@ from coalesce cimport (
     coalesce_due, coalesce_init, coalesce_learn, coalesce_measure, coalesce_wait_ns,
 )
 from conn cimport Conn
+from delegating cimport delegating_letters
 from draining cimport drain_complete, drain_start
 from engine cimport (
     ENGINE_SERVING, ENGINE_STOPPED, MAIL_READY, MAIL_RETIME, MAIL_RETIME_ALL, MAIL_STOP,
     MAIL_STOPPED, OP_ACCEPT, OP_BODY, OP_MAILBOX, OP_OPEN, OP_POLL, OP_READ, OP_RECV,
-    OP_SEND, OP_SEND_ZC, OP_SPLICE, OP_WRITE, Engine, engine_conn, engine_is_shared, engine_next_runnable,
+    OP_SEND, OP_SEND_ZC, OP_SPLICE, OP_WRITE, Engine, engine_conn, engine_is_shared,
+    engine_next_runnable,
     engine_runnable, engine_tell, engine_tick,
 )
 from filecache cimport File
@@ -35,7 +37,7 @@ from timers cimport timers_run
 from transmit cimport (
     on_poll, on_send, on_send_zc, on_splice, transmit_call_waiting,
 )
-from uploading cimport on_body, on_write, uploading_letters
+from uploading cimport on_body, on_write
 from userdata cimport (
     userdata_generation, userdata_op, userdata_pack, userdata_pointer, userdata_slot,
 )
@@ -81,7 +83,7 @@ cdef inline void on_mailbox(Engine* e, uint32_t flags) noexcept nogil:
     mailbox_drain_fd(&e.inbox)
     while mailbox_take(&e.inbox, &letter):
         on_letter(e, &letter)
-    uploading_letters(e)
+    delegating_letters(e)
     if mailbox_lost(&e.inbox):
         gate_retime_all(e)  # of what a full box drops, only this can be many
 

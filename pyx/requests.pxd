@@ -12,6 +12,7 @@ from conn cimport (
     CONN_CLOSING, CONN_OPEN, DEADLINE_HEADER, DEADLINE_IDLE, Conn, conn_busy,
     conn_pending,
 )
+from delegating cimport delegating_begin
 from engine cimport (
     Engine, conn_set_deadline, engine_drop_request, engine_new_request,
 )
@@ -32,7 +33,7 @@ from respond cimport respond_file, respond_redirect, respond_status
 from target cimport Target, target_decode
 from transfer cimport TRANSFER_READY
 from transmit cimport transmit_more
-from uploading cimport uploading_begin, uploading_go
+from uploading cimport uploading_go
 
 from libc.errno cimport EINVAL, ENAMETOOLONG, ENOENT
 from libc.string cimport memcpy
@@ -189,7 +190,7 @@ cdef inline size_t conn_feed(
         c.request.started_ns = e.now_ns
         serve_request(e, c)
     elif result == HTTP1_HEAD:
-        uploading_begin(e, c)
+        delegating_begin(e, c)
     elif result != HTTP1_MORE:
         e.counters.parse_errors += 1
         respond_status(e, c, c.request.status, conn_client(e, c), True)

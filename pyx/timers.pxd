@@ -4,7 +4,8 @@ from accepting cimport accept_resume
 from closing cimport conn_close
 from conn cimport (
     CONN_CLOSING, CONN_LINGERING, DEADLINE_BODY, DEADLINE_HEADER, DEADLINE_IDLE,
-    DEADLINE_LINGER, DEADLINE_WRITE, TIMER_ACCEPT, TIMER_CONN, TIMER_DRAIN, TIMER_GATE, Conn,
+    DEADLINE_LINGER, DEADLINE_WRITE, TIMER_ACCEPT, TIMER_CONN, TIMER_DRAIN, TIMER_GATE,
+    Conn,
 )
 from draining cimport drain_expire
 from engine cimport Engine, conn_set_deadline

@@ -13,7 +13,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from c_errno cimport ECANCELED
-from c_llhttp cimport HTTP_HEAD, llhttp_method_name
 from c_socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send
 from c_uring cimport *
 from closing cimport conn_close, conn_forget_input, conn_pause_receive, conn_release
@@ -21,91 +20,31 @@ from conn cimport (
     CONN_OPEN, DEADLINE_BODY, Conn, conn_keep_pending, conn_pending,
 )
 from engine cimport (
-    ENGINE_DRAINING, OP_BODY, OP_NONE, OP_WRITE, Engine, conn_set_deadline,
-    conn_userdata,
+    OP_BODY, OP_NONE, OP_WRITE, Engine, conn_set_deadline, conn_userdata,
 )
 from finding cimport clients_leave
-from heads cimport head_begin, head_connection, head_end, head_length
 from holders cimport HOLD_TRANSFER
-from http1 cimport HTTP1_REFUSED, http1_feed, http1_has_body, http1_init
-from identify cimport conn_client, identify
+from http1 cimport HTTP1_REFUSED, http1_feed
 from intake cimport (
-    ASK_DONE, ASK_NEW, INTAKE_ASKED, INTAKE_COMPLETE, INTAKE_CUT, INTAKE_ENOUGH,
-    INTAKE_FAILED, INTAKE_GOES_ON, INTAKE_READY, INTAKE_RECEIVING, INTAKE_STOPPED,
-    INTAKE_TIMEOUT, INTAKE_WRITING, ORDER_ANSWER, ORDER_DROP, ORDER_RECEIVE,
-    ORDER_STOP, Intake, intake_end, intake_hand_over, intake_keep_text,
-    intake_make_buffer, intake_room, intake_took, intake_wrote, intakes_live,
-    intakes_release, intakes_take,
+    ASK_DONE, INTAKE_ASKED, INTAKE_COMPLETE, INTAKE_CUT, INTAKE_ENOUGH, INTAKE_FAILED,
+    INTAKE_GOES_ON, INTAKE_READY, INTAKE_RECEIVING, INTAKE_STOPPED, INTAKE_TIMEOUT,
+    INTAKE_WRITING, Intake, intake_end, intake_hand_over, intake_make_buffer,
+    intake_room, intake_took, intake_wrote, intakes_release,
 )
 from intakepipe cimport (
     intakepipe_give, intakepipe_has_input, intakepipe_lowat, intakepipe_receive,
     intakepipe_wanted, intakepipe_write, intakepipe_wrote,
 )
-from limits cimport COPY_BYTES, INTAKE_BUFFER_BYTES, MESSAGE_TEXT_BYTES
-from mailbox cimport Letter, mailbox_drain_fd, mailbox_take
-from request cimport FIELD_EXPECT, Request, request_drop_lines
-from respond cimport respond_status, response_closes, response_new, response_start
+from limits cimport INTAKE_BUFFER_BYTES
+from request cimport Request
 from ring cimport ring_counted_sqe, ring_sqe
-from transfer cimport Transfer, transfer_add
 from userdata cimport userdata_pack
-from writer cimport (
-    Writer, writer_bytes, writer_count, writer_init, writer_string, writer_u64,
-)
 
 
 cdef enum:
     # Of a chunked body, what comes is decoded from the buffer's second half into the
     # first.
     UPLOADING_HALF_BYTES = INTAKE_BUFFER_BYTES // 2
-
-
-cdef inline bint uploading_keep_head(
-    Engine* e, Intake* i, const Request* r
-) noexcept nogil:
-    """``METHOD target``, then the fields, a line each."""
-    cdef Writer w
-    writer_init(&w, e.copy_buffer, COPY_BYTES)
-    writer_string(&w, llhttp_method_name(r.method))
-    writer_string(&w, b" ")
-    writer_bytes(&w, r.target, r.target_n)
-    writer_string(&w, b"\r\n")
-    return intake_keep_text(i, e.copy_buffer, writer_count(&w), r.lines, r.lines_n)
-
-
-cdef inline Intake* uploading_new(Engine* e, Conn* c) noexcept nogil:
-    """NULL when there are too many, or the server ends."""
-    cdef Request* r = c.request
-    cdef Intake* i = NULL
-    if not c.refusing and e.state != ENGINE_DRAINING:
-        i = intakes_take(&e.intakes)
-    if i != NULL and not uploading_keep_head(e, i, r):
-        intakes_release(&e.intakes, i)
-        i = NULL
-    if i == NULL:
-        return NULL
-    i.conn = c
-    i.chunked = r.chunked
-    i.http_1_0 = r.http_1_0
-    i.expects = (
-        not r.http_1_0 and r.fields[FIELD_EXPECT].at != NULL and http1_has_body(r))
-    i.content_length = r.content_length
-    i.body_left = -1 if r.chunked else max(r.content_length, <int64_t>0)
-    return i
-
-
-cdef inline void uploading_begin(Engine* e, Conn* c) noexcept nogil:
-    """The head of a delegated request is complete: it is Python's turn."""
-    cdef Intake* i = uploading_new(e, c)
-    c.request.started_ns = e.now_ns
-    if i == NULL:
-        respond_status(e, c, 503, conn_client(e, c), True)
-        return
-    i.client = identify(e, c)
-    request_drop_lines(c.request)
-    c.intake = i
-    conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
-    conn_pause_receive(e, c)
-    intake_hand_over(&e.intakes, i, ASK_NEW)
 
 
 cdef inline void uploading_continue(Conn* c, Intake* i) noexcept nogil:
@@ -200,6 +139,16 @@ cdef inline void uploading_write(Engine* e, Conn* c, Intake* i) noexcept nogil:
     i.state = INTAKE_WRITING
 
 
+cdef inline void uploading_done(Engine* e, Conn* c, Intake* i) noexcept nogil:
+    """Nothing of the order is in flight."""
+    intakepipe_lowat(c, i, 1)
+    if i.unwanted:
+        i.state = INTAKE_ASKED
+        uploading_drop(e, i)
+    else:
+        intake_hand_over(&e.intakes, i, ASK_DONE)
+
+
 cdef inline void uploading_go(Engine* e, Conn* c) noexcept nogil:
     """The next step of an order."""
     cdef Intake* i = c.intake
@@ -215,8 +164,7 @@ cdef inline void uploading_go(Engine* e, Conn* c) noexcept nogil:
     elif i.buffer_n and (i.end or uploading_room(i) == 0):
         uploading_write(e, c, i)
     elif i.end:
-        intakepipe_lowat(c, i, 1)
-        intake_hand_over(&e.intakes, i, ASK_DONE)
+        uploading_done(e, c, i)
     else:
         uploading_receive(e, c, i)
 
@@ -243,7 +191,7 @@ cdef inline void uploading_came(Conn* c, Intake* i, size_t n) noexcept nogil:
 
 cdef inline void on_body(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Intake* i = c.intake
-    if res > 0 and not i.polls:
+    if res > 0 and not i.polls and c.state == CONN_OPEN:
         e.counters.bytes_received += res
         uploading_came(c, i, <size_t>res)
     if not uploading_back(e, c):
@@ -320,44 +268,14 @@ cdef inline void uploading_leave(Engine* e, Conn* c) noexcept nogil:
     c.intake = NULL
 
 
-cdef inline void uploading_write_answer(
-    Engine* e, const Conn* c, Transfer* t, const Intake* i
-) noexcept nogil:
-    cdef Writer w
-    cdef int64_t body_n = <int64_t>i.text_n - i.fields_n
-    writer_init(&w, t.message.text, MESSAGE_TEXT_BYTES)
-    head_begin(&w, <int>i.status, e.date)
-    writer_bytes(&w, i.text, i.fields_n)
-    if i.status != 204:
-        head_length(&w, body_n)
-    head_connection(&w, t.close_after, i.http_1_0)
-    head_end(&w)
-    if c.request.method != HTTP_HEAD:
-        writer_bytes(&w, i.text + i.fields_n, <size_t>body_n)
-    t.status = <uint16_t>i.status
-    transfer_add(t, t.message.text, 0, <int64_t>writer_count(&w))
-
-
-cdef inline void uploading_answer(Engine* e, Intake* i) noexcept nogil:
-    """A body that was not read to its end ends the connection."""
-    cdef Conn* c = <Conn*>i.conn
-    cdef Transfer* t
-    if c == NULL or c.state != CONN_OPEN:
-        uploading_drop(e, i)
-        return
-    if i.body_left:
-        conn_forget_input(e, c)
-    t = response_new(e, c, i.client, i.body_left != 0 or response_closes(e, c))
-    uploading_write_answer(e, c, t, i)
-    http1_init(&c.http, &e.http_settings)  # of a body it has mostly seen nothing
-    uploading_leave(e, c)
-    intakes_release(&e.intakes, i)
-    response_start(e, c, t)
-
-
 cdef inline void uploading_drop(Engine* e, Intake* i) noexcept nogil:
-    """Python lets go of it, with or without an answer."""
+    """Python lets go of it without an answer, when nothing is in flight that uses its
+    buffer."""
     cdef Conn* c = <Conn*>i.conn
+    if i.state != INTAKE_ASKED:
+        i.unwanted = True
+        uploading_stop(e, i)
+        return
     if c != NULL:
         uploading_leave(e, c)
         clients_leave(e.clients, i.client, HOLD_TRANSFER)
@@ -373,24 +291,3 @@ cdef inline void uploading_stop(Engine* e, Intake* i) noexcept nogil:
     i.stopping = True
     if c != NULL:
         uploading_cancel(e, c)
-
-
-cdef inline void uploading_letters(Engine* e) noexcept nogil:
-    """Python's orders."""
-    cdef Letter letter
-    cdef Intake* i
-    if e.intakes.slab.capacity == 0:
-        return
-    mailbox_drain_fd(&e.intakes.orders)
-    while mailbox_take(&e.intakes.orders, &letter):
-        i = intakes_live(&e.intakes, letter.a, <uint32_t>letter.b)
-        if i == NULL:
-            continue
-        if letter.kind == ORDER_RECEIVE:
-            uploading_order(e, i)
-        elif letter.kind == ORDER_ANSWER:
-            uploading_answer(e, i)
-        elif letter.kind == ORDER_DROP:
-            uploading_drop(e, i)
-        elif letter.kind == ORDER_STOP:
-            uploading_stop(e, i)

@@ -6,6 +6,7 @@ import os
 import random
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -297,6 +298,46 @@ def test_an_intake_that_is_let_go_of_ends_its_connection(served: Serving) -> Non
         sock.sendall(put(3) + b"abc")
         served.next()  # and forgotten
         assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("n", [1000, 1_000_000])
+def test_one_that_is_forgotten_in_the_middle_of_an_order_ends_when_that_has_ended(
+    served: Serving, part: int, n: int
+) -> None:
+    with served.connect() as sock:
+        sock.sendall(put(n) + b"abc")
+        _, intake = served.next()
+        intake.receive(part, 0, n)
+        time.sleep(0.05)
+        del intake
+        assert sock.recv(1) == b""
+    for _ in range(50):
+        if served.engine.statistics()["intakes"] == 0:
+            break
+        time.sleep(0.02)
+    assert served.engine.statistics()["intakes"] == 0
+
+
+@pytest.mark.parametrize("fields", [[], [b"Transfer-Encoding: chunked"]])
+def test_connections_that_are_reset_in_the_middle_leave_nothing(
+    served: Serving, part: int, fields: list[bytes]
+) -> None:
+    for i in range(40):
+        sock = served.connect()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.sendall(put(-1 if fields else 1_000_000, *fields))
+        index, intake = served.next()
+        intake.receive(part, 0, 1_000_000)
+        sock.sendall(b"5\r\nabcde\r\n" * (i % 7) * 1000)
+        sock.close()
+        assert served.ended(index, intake)[1] in ("cut", "failed")
+        intake.answer(200, b"", b"")
+    for _ in range(50):
+        if served.engine.statistics()["intakes"] == 0:
+            break
+        time.sleep(0.02)
+    assert served.engine.statistics()["intakes"] == 0
+    assert served.engine.statistics()["pipes"] == 0
 
 
 def test_more_than_can_be_taken_in_at_once_are_told_to_come_back(
