@@ -108,16 +108,22 @@ class Upload:
     expires: float
     key_hash: bytes  # SHA-256 of its Idempotency-Key
     metadata: str = ""  # as tus brought it
+    concat: str = ""  # Upload-Concat as tus brought it: "partial", or "final;…"
     want: Mapping[str, bytes] = field(default_factory=dict)
     """Digests of the whole, by algorithm: sha-256, sha-512, sha256-tree-1m."""
     spans: tuple[tuple[int, int], ...] = ()  # durable, disjoint, in order
     replaces: str | None = None  # the ETag that If-Match allowed to replace
     why: str = ""  # it failed
+    inode: int = 0  # of its part file
 
     @property
     def offset(self) -> int:
         """How much is durable without a gap from the beginning."""
         return self.spans[0][1] if self.spans and self.spans[0][0] == 0 else 0
+
+    def has(self, start: int, end: int) -> bool:
+        """Whether all of the range is durable."""
+        return start >= end or any(a <= start and end <= b for a, b in self.spans)
 
     @property
     def is_whole(self) -> bool:
@@ -154,9 +160,11 @@ class Store(Protocol):
 
     async def create(self, new: Upload, *, now: float) -> Upload:
         """Durable when it returns; its part file exists, and has its space reserved.
+        When it expires is the store's to say.
 
         Raises:
-            RefusedError: 403/404/409 the target, 413 too large, 507 no space or quota.
+            RefusedError: 400 a path that can not be, 403/409/412 the target, 413 too
+                large, 507 no space or quota.
         """
 
     def find(self, upload_id: str) -> Upload | None:
@@ -164,6 +172,11 @@ class Store(Protocol):
 
     def replies(self, upload_id: str, start: int, end: int) -> Sequence[Reply]:
         """Of ranges that were durable and lie in ``[start, end)``."""
+
+    async def digest(
+        self, upload: Upload, start: int, end: int, algorithm: str
+    ) -> bytes | None:
+        """Of durable bytes, read again; None: they are no longer to be had."""
 
     async def set_length(self, upload: Upload, length: int) -> None:
         """Once, of one that was created without."""
@@ -176,26 +189,51 @@ class Store(Protocol):
         intake: Intake,
         *,
         digest: tuple[str, bytes] | None = None,
+        exact: bool = False,
     ) -> Upload:
-        """Receive ``[start, end)`` or the beginning of it, and make it durable. A newer
-        call for the same upload ends an older one within two seconds. What is durable
-        already stays as it is. With ``digest`` (algorithm, value) all or nothing: bytes
-        that do not match are forgotten.
+        """Receive ``[start, end)`` or the beginning of it, and make it durable; of a
+        chunked body ``end`` is only a bound, and may be far behind what comes. A newer
+        call ends an older one whose range overlaps within two seconds. What is durable
+        already stays as it is, and what the body has for it is thrown away.
+
+        With ``digest`` (algorithm, value; of the whole range) all or nothing: it is
+        judged by what the file has then, so that other bytes that were durable already
+        are seen, and what does not match is forgotten. With ``exact`` all or nothing,
+        too: a body that ends early, or has not ``ended`` with the range, is forgotten.
 
         Raises:
-            RefusedError: 400 the body was shorter (with a digest), 409 pre-empted or
-                not open, 422 the digest, 507 no space, 500 the disk failed.
+            RefusedError: 400 the range, or the body was shorter or longer (with a
+                digest or ``exact``), 409 preempted or not open, 422 the digest, 507 no
+                space, 500 the disk failed. But for all or nothing, what came before is
+                durable nevertheless.
+        """
+
+    async def settle(self, upload: Upload) -> Upload:
+        """End what brings bytes right now, so that all of these are known.
+
+        Raises:
+            RefusedError: 409, it does not end.
         """
 
     async def finish(self, upload: Upload) -> Upload:
-        """Verify and publish one that is whole; the same again when it was done.
+        """Verify and publish one that is whole; the same again when it was done. One
+        without a target becomes COMPLETED and keeps its bytes.
 
         Raises:
             RefusedError: 422 a digest of the whole, 409/412 the target, 507, 500.
         """
 
     async def concatenate(self, new: Upload, parts: Sequence[Upload]) -> Upload:
-        """A new upload of the bytes of others, finished."""
+        """A new upload of the bytes of others, finished. These are partial ones that
+        are finished, and stay.
+
+        Raises:
+            RefusedError: 409 one of them is not; as ``create`` and ``finish`` do.
+        """
 
     async def terminate(self, upload: Upload) -> None:
-        """Forget its bytes."""
+        """Forget its bytes; what is published stays."""
+
+    async def expire(self, now: float) -> int:
+        """End what nobody has gone on with for too long, and forget what ended long
+        ago; how many were ended."""
