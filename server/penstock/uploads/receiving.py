@@ -1,0 +1,77 @@
+"""A request's bytes into the gaps of a part: what is durable already stays as it is."""
+
+import errno
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.uploads import spans
+from penstock.uploads.attempts import Attempt
+from penstock.uploads.model import End
+
+# Durable at least every so many bytes: that is what a client sends again after a crash,
+# and twice that is dirty in memory. A disk writes it in less than a second.
+CHECKPOINT_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    position: int  # up to which all is in the file
+    end: End
+    errno: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """Where bytes go.
+
+    Attributes:
+        fd: of the part.
+        null_fd: for bytes that are durable already, which are thrown away.
+        room: how many bytes, of so many from a position on, there is room for.
+        checkpoint: called with the position every CHECKPOINT_BYTES.
+    """
+
+    attempt: Attempt
+    fd: int
+    null_fd: int
+    room: Callable[[int, int], int]
+    checkpoint: Callable[[int], Awaitable[None]] | None
+
+    async def receive(self, durable: spans.Spans, *, whole: bool) -> Arrived:
+        """Until no more comes, or all has come.
+
+        Args:
+            whole: also what is durable behind the last gap, which need not come.
+        """
+        attempt = self.attempt
+        pieces = list(spans.pieces(durable, attempt.start, attempt.end))
+        while pieces and pieces[-1][2] and not whole:
+            pieces.pop()
+        position = saved = attempt.start
+        for _, end, covered in pieces:
+            while position < end:
+                arrived, is_over = await self._receive(position, end, covered=covered)
+                if is_over:
+                    return arrived
+                position = arrived.position
+                if self.checkpoint and position - saved >= CHECKPOINT_BYTES:
+                    await self.checkpoint(position)
+                    saved = position
+        return Arrived(attempt.end, End.MORE)
+
+    async def _receive(
+        self, position: int, end: int, *, covered: bool
+    ) -> tuple[Arrived, bool]:
+        """Once, and whether that was all."""
+        if self.attempt.is_preempted:
+            return Arrived(position, End.PREEMPTED), True
+        most = min(end - position, CHECKPOINT_BYTES)
+        if not covered:
+            most = min(most, self.room(position, most))
+        if most <= 0:
+            return Arrived(position, End.ERROR, errno.ENOSPC), True
+        fd = self.null_fd if covered else self.fd
+        got = await self.attempt.intake.receive(fd, position, most)
+        arrived = Arrived(position + got.n_bytes, got.end, got.errno)
+        return arrived, got.end is not End.MORE

@@ -1,0 +1,254 @@
+"""Sessions and their files: ``model.Store`` on a file system and a ledger.
+
+The order, always: data in the file, fdatasync, the ledger's commit, the answer. See
+``publishing`` for the end of an upload, ``recovery`` for the start after a crash.
+"""
+
+import errno
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import trio
+
+from penstock.uploads import files, publishing, recovery, spans
+from penstock.uploads.attempts import Attempts
+from penstock.uploads.depot import Depot
+from penstock.uploads.digests import ShortFileError
+from penstock.uploads.joining import copy_parts
+from penstock.uploads.model import Intake, RefusedError, Reply, SessionState, Upload
+from penstock.uploads.parts import LostPartError, part_name
+from penstock.uploads.space import StoreLimits
+from penstock.uploads.states import SessionEvent
+from penstock.uploads.targets import names_of
+from penstock.uploads.writing import Writing
+
+
+def _no_step(_: str) -> None:
+    """Tests end the process there."""
+
+
+class FileStore:
+    """A ``model.Store``. Made by ``opened``."""
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+        self._attempts = Attempts()
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls,
+        root: Path,
+        folder: Path,
+        limits: StoreLimits,
+        *,
+        clock: Callable[[], float] = time.time,
+        step: Callable[[str], None] = _no_step,
+    ) -> AsyncIterator["FileStore"]:
+        """With everything recovered that there was before.
+
+        Args:
+            root: where finished uploads are published.
+            folder: of ledger and parts, which this process then owns.
+            step: called with the name of each step that has been done.
+
+        Raises:
+            PenstockError: ``folder`` or what is in it can not be used.
+        """
+        depot = Depot(root, folder, limits, clock, step)
+        try:
+            await recovery.recover(depot)
+            yield cls(depot)
+        finally:
+            depot.close()
+
+    def find(self, upload_id: str) -> Upload | None:
+        return self._depot.ledger.sessions.get(upload_id)
+
+    def replies(self, upload_id: str, start: int, end: int) -> Sequence[Reply]:
+        return self._depot.ledger.replies(upload_id, start, end)
+
+    async def create(self, new: Upload, *, now: float) -> Upload:
+        part_name(new.id)
+        if new.target is not None:
+            names_of(new.target)
+        depot = self._depot
+        if new.id in depot.ledger.sessions:
+            raise RefusedError(409, "an upload of this id exists")
+        depot.space.hold(new.id, new.owner, new.length or 0)
+        try:
+            return await self._create(new, now)
+        except BaseException:
+            depot.space.free(new.id)
+            raise
+
+    async def _create(self, new: Upload, now: float) -> Upload:
+        depot = self._depot
+        try:
+            inode = await depot.in_thread(self._create_part, new)
+        except OSError as error:
+            raise files.refusal_of(error.errno) from None
+        depot.step("part created")
+        row = replace(
+            new,
+            state=SessionState.OPEN,
+            created=now,
+            expires=now + depot.limits.expire_after,
+            spans=(),
+            inode=inode,
+        )
+        with trio.CancelScope(shield=True):  # else nobody knew whether there is a row
+            try:
+                await depot.ledger.insert(row)
+            except RefusedError:
+                await depot.in_thread(depot.parts.drop, new.id)
+                raise
+        depot.step("created")
+        return depot.ledger.sessions[new.id]
+
+    def _create_part(self, new: Upload) -> int:
+        """Blocks."""
+        depot = self._depot
+        if new.target is not None:
+            depot.targets.check(new.target, new.replaces)
+        if depot.spare_bytes() < (new.length or 0):
+            raise files.refusal_of(errno.ENOSPC)
+        return depot.parts.create(new.id, new.length or 0)
+
+    async def digest(
+        self, upload: Upload, start: int, end: int, algorithm: str
+    ) -> bytes | None:
+        depot = self._depot
+        try:
+            fd = await depot.in_thread(self._open_bytes, upload)
+        except (LostPartError, OSError):
+            return None
+        try:
+            found = await depot.digests(fd, start, end, [algorithm])
+        except (ShortFileError, OSError):
+            return None
+        finally:
+            os.close(fd)
+        return found[algorithm]
+
+    def _open_bytes(self, upload: Upload) -> int:
+        """Of its part, or of the file that it became. Blocks."""
+        if upload.state is SessionState.COMPLETED and upload.target is not None:
+            return self._depot.targets.open(upload.target, upload.inode)
+        return self._depot.parts.open(upload.id, upload.inode, upload.offset)
+
+    async def set_length(self, upload: Upload, length: int) -> None:
+        """Raises RefusedError: 409 it is not open, or has a length; 400, 413, 507."""
+        _check_open(upload)
+        if upload.length == length:
+            return
+        if upload.length is not None:
+            raise RefusedError(409, "the upload has another length")
+        if length < spans.reach(upload.spans):
+            raise RefusedError(400, "shorter than what was uploaded")
+        depot = self._depot
+        depot.space.hold(upload.id, upload.owner, length)
+        fd = await depot.open(upload)
+        try:
+            await depot.in_thread(files.allocate, fd, length)
+            await depot.ledger.set_length(upload, length)
+        except OSError as error:
+            raise files.refusal_of(error.errno) from None
+        finally:
+            os.close(fd)
+
+    async def write(
+        self,
+        upload: Upload,
+        start: int,
+        end: int,
+        intake: Intake,
+        *,
+        digest: tuple[str, bytes] | None = None,
+        exact: bool = False,
+    ) -> Upload:
+        _check_open(upload)
+        beyond = upload.length is not None and end > upload.length
+        if beyond or not 0 <= start <= end:
+            raise RefusedError(400, "the range is not one of the upload")
+        async with self._attempts.begin(upload.id, start, end, intake) as attempt:
+            _check_open(upload)
+            await Writing(self._depot, upload, attempt, digest, exact=exact).run()
+        return upload
+
+    async def settle(self, upload: Upload) -> Upload:
+        await self._attempts.settle(upload.id)
+        return upload
+
+    async def finish(self, upload: Upload) -> Upload:
+        live = self._depot.live(upload)
+        async with live.finishing:
+            if upload.state is SessionState.COMPLETED:
+                return upload
+            if upload.state is not SessionState.VERIFYING:
+                _check_open(upload)
+            if not upload.is_whole:
+                raise RefusedError(409, "the upload is not complete")
+            await publishing.finish(self._depot, upload)
+        return upload
+
+    async def concatenate(self, new: Upload, parts: Sequence[Upload]) -> Upload:
+        for part in parts:
+            if part.state is not SessionState.COMPLETED or part.target is not None:
+                raise RefusedError(409, "a part is not a finished partial upload")
+        length = sum(part.offset for part in parts)
+        upload = await self.create(replace(new, length=length), now=self._depot.clock())
+        try:
+            await copy_parts(self._depot, upload, parts)
+            return await self.finish(upload)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.terminate(upload)
+            raise
+
+    async def terminate(self, upload: Upload) -> None:
+        await self.settle(upload)
+        depot = self._depot
+        live = depot.live(upload)
+        async with live.finishing:
+            if upload.state is SessionState.VERIFYING:
+                await depot.ledger.move(upload, SessionEvent.REOPEN)
+            if upload.state in (SessionState.EXPIRED, SessionState.TERMINATED):
+                return
+            await depot.end(upload, SessionEvent.TERMINATE)
+
+    async def expire(self, now: float) -> int:
+        depot = self._depot
+        due = [u for u in depot.ledger.sessions.values() if u.expires <= now]
+        gone = (SessionState.EXPIRED, SessionState.TERMINATED)
+        ended = 0
+        with suppress(RefusedError):  # the ledger has said why; the next time, then
+            await depot.ledger.forget([u.id for u in due if u.state in gone])
+            for upload in due:
+                ended += await self._expire(upload, now)
+        return ended
+
+    async def _expire(self, upload: Upload, now: float) -> bool:
+        live = self._depot.live(upload)
+        async with live.finishing:
+            if not self._may_expire(upload, now):
+                return False
+            await self._depot.end(upload, SessionEvent.EXPIRE)
+            return True
+
+    def _may_expire(self, upload: Upload, now: float) -> bool:
+        mortal = (SessionState.OPEN, SessionState.COMPLETED, SessionState.FAILED)
+        return (
+            upload.state in mortal
+            and upload.expires <= now
+            and not self._attempts.are_running(upload.id)
+        )
+
+
+def _check_open(upload: Upload) -> None:
+    if upload.state is not SessionState.OPEN:
+        raise RefusedError(409, f"the upload is {upload.state}")

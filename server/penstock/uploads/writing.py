@@ -1,0 +1,150 @@
+"""One request's range: received, checked, synced, recorded."""
+
+import errno
+import os
+
+from penstock.uploads import digests, files, spans
+from penstock.uploads.attempts import Attempt, preempted
+from penstock.uploads.depot import Depot
+from penstock.uploads.model import (
+    AttemptState,
+    End,
+    RefusedError,
+    Reply,
+    SessionState,
+    Upload,
+)
+from penstock.uploads.receiving import Arrived, Reception
+from penstock.uploads.states import AttemptEvent
+from penstock.uploads.syncing import Checkpoints
+
+SHA256 = "sha-256"
+_BLOCK_BYTES = 512  # of st_blocks, everywhere on Linux
+# The disk itself does not work, rather than that something is not possible now.
+_BROKEN = {errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
+
+
+class Writing:
+    """
+    Args:
+        digest: algorithm and value, of the whole range.
+        exact: all or nothing, as with a digest.
+    """
+
+    def __init__(
+        self,
+        depot: Depot,
+        upload: Upload,
+        attempt: Attempt,
+        digest: tuple[str, bytes] | None,
+        *,
+        exact: bool,
+    ) -> None:
+        self._depot = depot
+        self._upload = upload
+        self._attempt = attempt
+        self._digest = digest
+        self._whole = exact or digest is not None
+        self._is_reserved = False
+
+    async def run(self) -> None:
+        """Raises RefusedError."""
+        fd = await self._depot.open(self._upload)
+        try:
+            self._is_reserved = _is_reserved(fd, self._upload.length)
+            await self._run(fd)
+        finally:
+            os.close(fd)
+            self._hold()
+
+    async def _run(self, fd: int) -> None:
+        arrived = await self._receive(fd)
+        self._depot.step("written")
+        if self._whole:
+            await self._check_length(arrived)
+        if self._digest is not None:
+            await self._check(fd, *self._digest)
+        if arrived.position > self._attempt.start:
+            await self._save(fd, arrived.position, self._reply(arrived))
+        await self._end(arrived)
+
+    async def _receive(self, fd: int) -> Arrived:
+        checkpoints = Checkpoints(lambda position: self._save(fd, position, None))
+        checkpoint = None if self._whole else checkpoints.note
+        null_fd = self._depot.null_fd
+        reception = Reception(self._attempt, fd, null_fd, self._room, checkpoint)
+        try:
+            return await reception.receive(self._upload.spans, whole=self._whole)
+        finally:
+            await checkpoints.wait()
+
+    def _room(self, position: int, n_bytes: int) -> int:
+        """Of an upload without a length, what it holds grows as it arrives."""
+        depot, upload = self._depot, self._upload
+        if not self._is_reserved:
+            n_bytes = min(n_bytes, depot.spare_bytes())
+        if upload.length is not None:
+            return n_bytes
+        end = min(position + n_bytes, depot.space.most(upload.id, upload.owner))
+        self._hold(end)
+        return end - position
+
+    def _hold(self, end: int = 0) -> None:
+        upload = self._upload
+        if upload.length is None and upload.state is SessionState.OPEN:
+            n_bytes = max(end, spans.reach(upload.spans))
+            self._depot.space.restore(upload.id, upload.owner, n_bytes)
+
+    async def _check_length(self, arrived: Arrived) -> None:
+        """Raises RefusedError: 400, the body is not as long as its range."""
+        await self._end(arrived)
+        if arrived.position < self._attempt.end:
+            raise RefusedError(400, "the body ended before its range")
+        has_ended = await self._attempt.intake.ended()
+        if self._attempt.is_preempted:
+            raise preempted()
+        if not has_ended:
+            raise RefusedError(400, "the body goes on behind its range")
+
+    async def _check(self, fd: int, algorithm: str, wanted: bytes) -> None:
+        """Raises RefusedError: 422, the file has other bytes now."""
+        start, end = self._attempt.start, self._attempt.end
+        try:
+            found = await self._depot.digests(fd, start, end, [algorithm])
+        except (digests.ShortFileError, OSError) as error:
+            why = f"can not be read: {error}"
+            raise await self._depot.fail(self._upload, why) from None
+        if digests.differing({algorithm: wanted}, found):
+            raise RefusedError(422, f"the bytes have another {algorithm}")
+        self._depot.step("checked")
+
+    async def _save(self, fd: int, position: int, reply: Reply | None) -> None:
+        start = self._attempt.start
+        await self._depot.make_durable(self._upload, fd, start, position, reply)
+
+    def _reply(self, arrived: Arrived) -> Reply | None:
+        """None for a beginning only: a client will ask for more."""
+        if arrived.position < self._attempt.end:
+            return None
+        algorithm, value = self._digest or ("", b"")
+        known = value if algorithm == SHA256 else None
+        return Reply(self._attempt.start, arrived.position, known)
+
+    async def _end(self, arrived: Arrived) -> None:
+        """Say what kept the rest away."""
+        if arrived.end in (End.COMPLETE, End.MORE):
+            return
+        if self._attempt.state is AttemptState.ACTIVE:
+            self._attempt.move(AttemptEvent.ABORT)
+        if arrived.end is End.PREEMPTED:
+            raise preempted()
+        if arrived.end is End.ERROR:
+            if arrived.errno in _BROKEN:
+                why = f"can not be written: {os.strerror(arrived.errno)}"
+                raise await self._depot.fail(self._upload, why)
+            raise files.refusal_of(arrived.errno)
+
+
+def _is_reserved(fd: int, length: int | None) -> bool:
+    """The file system has put aside all of it: what else is full is no concern."""
+    return length is not None and os.fstat(fd).st_blocks * _BLOCK_BYTES >= length
