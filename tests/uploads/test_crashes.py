@@ -61,7 +61,8 @@ def check(places: Places, store: FileStore, said: bytes) -> None:
         published = places.root / "to" / name
         completed = upload.state is SessionState.COMPLETED
         assert completed or upload.state is SessionState.OPEN, upload.why
-        assert published.exists() == completed
+        is_there = published.exists() and published.read_bytes() == data
+        assert is_there == completed
         assert places.part(name).exists() != completed
         content = (published if completed else places.part(name)).read_bytes()
         for start, end in upload.spans:
@@ -88,7 +89,8 @@ async def finish_all(places: Places, store: FileStore) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def _prepared(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim.prepare(places)
     monkeypatch.setattr(victim, "acknowledge", lambda _: None)
 
 
@@ -112,7 +114,7 @@ def test_killed_anywhere_again_and_again(places: Places) -> None:
         recover(places, said, go_on=False)
         if all(f"{name} done".encode() in said for name in victim.CONTENTS):
             said = b""
-            shutil.rmtree(places.root / "to")
+            victim.prepare(places)
             shutil.rmtree(places.folder)
     recover(places, said, go_on=True)
 

@@ -19,6 +19,7 @@ _CALL = re.compile(r"\d+ +(?P<name>\w+)\((?:\d+<(?P<path>[^>]*)>)?(?P<rest>.*)$"
 _PART = re.compile(r"/(?P<id>\w)\.part$")
 _LINKED = re.compile(r'"(?P<id>\w)\.part"')
 _ANSWER = re.compile(r'"(?P<id>\w) (?P<what>done|\d+ \d+)\\n"')
+_NAMES = ("linkat", "renameat", "renameat2")
 _SYNCS = ("fsync", "fdatasync")
 
 
@@ -56,7 +57,7 @@ class Order:
         if part := _PART.search(path):
             upload = self.uploads[part["id"]]
             upload.dirty, upload.recorded = name not in _SYNCS, False
-        elif name == "linkat" and (found := _LINKED.search(rest)):
+        elif name in _NAMES and (found := _LINKED.search(rest)):
             self.uploads[found["id"]].linked = ["linked"]
         elif name in _SYNCS:
             self.synced(Path(path).name)
@@ -85,10 +86,11 @@ def test_data_is_synced_before_the_ledger_and_that_before_the_answer(
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
+    victim.prepare(places)
     log = tmp_path / "strace"
     done = subprocess.run(
         [strace, "-f", "-y", "-o", log]
-        + ["-e", "trace=pwrite64,write,fdatasync,fsync,linkat"]
+        + ["-e", "trace=pwrite64,write,fdatasync,fsync,linkat,renameat,renameat2"]
         + [*victim.COMMAND, places.home],
         env=victim.ENVIRONMENT,
         capture_output=True,

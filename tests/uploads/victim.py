@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from tests.uploads.stores import NOW, Body, Places, digests, new_upload
 
 SIZE = 120_000
 CONTENTS = {name: random.Random(name).randbytes(SIZE) for name in ("a", "b", "c")}
+REPLACING = "c"  # a file that is there already
 RANGE_MAX = 40_000
 COMMAND = (sys.executable, "-m", "tests.uploads.victim")
 _ROOT = Path(__file__).parents[2]
@@ -44,12 +46,26 @@ def acknowledge(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
+def prepare(places: Places) -> None:
+    """The file that is replaced, and no other."""
+    folder = places.root / "to"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / REPLACING).write_text("old")
+
+
 async def created(store: FileStore, name: str) -> Upload:
     found = store.find(name)
     if found is not None:
         return found
     data = CONTENTS[name]
-    new = new_upload(name, length=SIZE, target=f"to/{name}", want=digests(data))
+    new = new_upload(
+        name,
+        length=SIZE,
+        target=f"to/{name}",
+        want=digests(data),
+        replaces="*" if name == REPLACING else None,
+    )
     return await store.create(new, now=NOW)
 
 

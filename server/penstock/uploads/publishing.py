@@ -53,7 +53,7 @@ async def _verify(depot: Depot, upload: Upload) -> None:
         os.close(fd)
     if wrong := digests.differing(upload.want, found):
         why = f"it has another {', '.join(wrong)} than was announced"
-        await depot.fail(upload, why)
+        await depot.end(upload, SessionEvent.FAIL, why=why)
         raise RefusedError(422, why)
     depot.step("verified")
 
