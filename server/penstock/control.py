@@ -6,6 +6,7 @@ give is checked as a whole, then the engine is told, then it is the tree that ho
 """
 
 import logging
+from collections import Counter
 from enum import StrEnum
 from typing import Any
 
@@ -63,6 +64,8 @@ class Control:
         self.reloads_ok = 0
         self.reloads_refused = 0
         self.admin_errors = 0
+        # Requests of uploads, by protocol, method and status.
+        self.uploads_answered: Counter[tuple[str, str, int]] = Counter()
         self.version = 1
         self.tree = Tree()
         self.overrides = Overrides()

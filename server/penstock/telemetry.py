@@ -32,6 +32,7 @@ from penstock.metrics_limiter import LimiterCollector
 from penstock.metrics_policies import PolicyCollector
 from penstock.metrics_quotas import QuotaCollector
 from penstock.metrics_server import ServerCollector
+from penstock.metrics_uploads import UploadCollector
 from penstock.scrapes import ScrapeCollector, Scrapes
 
 SLICE_S = 0.001  # after which others have their turn
@@ -67,6 +68,7 @@ def make_registry(
     registry.register(PolicyCollector(control.timed))
     registry.register(LimiterCollector(control.limiter))
     registry.register(FeedbackCollector(control))
+    registry.register(UploadCollector(control.uploads_answered))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry

@@ -7,7 +7,6 @@ end after them, as whoever is answered must be in the ledger.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -31,14 +30,9 @@ EXPIRE_EVERY_S = 60.0
 
 
 class Uploads:
-    """Attributes:
-    results: how many answers there were, by protocol, method and status.
-    """
-
     def __init__(self, control: Control, engines: Sequence[Engine]) -> None:
         self._control = control
         self._engines = engines
-        self.results: Counter[tuple[str, str, int]] = Counter()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled.
@@ -56,7 +50,7 @@ class Uploads:
                 store,
                 may_upload=self.may,
                 most_bytes=settings.max_bytes,
-                results=self.results,
+                results=self._control.uploads_answered,
             )
 
             async def handle(intake: Intake) -> None:
