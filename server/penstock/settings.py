@@ -149,6 +149,7 @@ class Shaping(Section):
     client_peak_bps: Rate | None = Field(None, alias="client_peak")
     client_group: GroupName | None = None
     client_mode: Mode = "off"  # which controllers follow a client
+    client_upload_rate_bps: Rate | None = Field(None, alias="client_upload_rate")
     total_rate_bps: Rate | None = Field(None, alias="total_rate")
     explain: bool = False  # responses say what limits their client
     pace_sockets: bool = False  # the kernel spreads out what a grant allows
@@ -199,6 +200,7 @@ class Client(Node):
     token_sha256: Digests = Field((), repr=False)
     networks: Networks = ()  # all of each is this one client
     upload: bool = False  # whoever has one of its tokens may
+    upload_rate_bps: Rate | None = Field(None, alias="upload_rate")
 
 
 def _listening_address(text: str) -> str:

@@ -25,6 +25,7 @@ _TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _IN_WORDS = {"root", "cpus", "token_sha256", "total_rate", "state_dir", "header"}
 _IN_WORDS |= {"alertmanager_token_sha256", "directory"}
 _IN_WORDS |= {f"client_{key}" for key in ("rate", "ceil", "burst", "peak", "group")}
+_IN_WORDS |= {"client_upload_rate"}
 # Of each group, client, schedule or quota: not in the settings when there is none.
 _OF_EACH: dict[str, type[BaseModel]] = {
     "groups": Group,

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from penstock.clientids import canonical_client_id
 from penstock.durations import SECOND_NS
 from penstock.uploads import routes
 from penstock.uploads.bridge import Bridge
 from penstock.uploads.model import Head, Intake
+from penstock.uploads.pacing import Pacer
 from penstock.uploads.service import Service
 from penstock.uploads.settings import UploadsSettings
 from penstock.uploads.space import StoreLimits
@@ -25,6 +27,7 @@ from penstock.uploads.store import FileStore
 if TYPE_CHECKING:
     from penstock._engine import Engine
     from penstock.control import Control
+    from penstock.settings import Settings
 
 EXPIRE_EVERY_S = 60.0
 
@@ -33,6 +36,8 @@ class Uploads:
     def __init__(self, control: Control, engines: Sequence[Engine]) -> None:
         self._control = control
         self._engines = engines
+        self._rates: dict[str, int] = {}
+        self._rates_are_of: Settings | None = None
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled.
@@ -53,14 +58,28 @@ class Uploads:
                 results=self._control.uploads_answered,
             )
 
+            pacer = Pacer(self.rate_of, time.monotonic_ns)
+
             async def handle(intake: Intake) -> None:
-                await routes.handle(intake, service)
+                await routes.handle(pacer.paced(intake), service)
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._expire, store)
                 for engine in self._engines:
                     nursery.start_soon(Bridge(engine, handle).run)
                 task_status.started()
+
+    def rate_of(self, client_id: str) -> int | None:
+        """By the settings that hold now."""
+        settings = self._control.settings
+        if settings is not self._rates_are_of:
+            self._rates_are_of = settings
+            self._rates = {
+                canonical_client_id(name): client.upload_rate_bps
+                for name, client in settings.clients.items()
+                if client.upload_rate_bps is not None
+            }
+        return self._rates.get(client_id, settings.shaping.client_upload_rate_bps)
 
     def may(self, head: Head) -> bool:
         """By the settings that hold now: a token counts, not where somebody is."""
