@@ -50,12 +50,17 @@ class FakeIntake:
         piece = self.body[self.moved : self.moved + most_bytes]
         os.pwrite(fd, piece, offset)
         self.moved += len(piece)
-        if len(piece) == most_bytes:
-            return Received(len(piece), End.COMPLETE)
+        if len(piece) == most_bytes and not self._has_come():
+            return Received(len(piece), End.MORE)
         if self.waits:
             await self.stopped.wait()
             return Received(len(piece), End.PREEMPTED)
         return Received(len(piece), self.then)
+
+    def _has_come(self) -> bool:
+        """All of the message, as far as that can be known: not of a chunked one, whose
+        last chunk comes after its bytes."""
+        return self.moved == self.head.content_length
 
     async def ended(self) -> bool:
         await trio.lowlevel.checkpoint()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -100,6 +101,8 @@ class FakeStore:
         return self._put(replace(new, expires=now + LIFETIME_S))
 
     def find(self, upload_id: str) -> Upload | None:
+        # Neither a path nor anything huge gets here.
+        assert re.fullmatch(r"[\w-]{1,64}", upload_id, re.ASCII)
         return self.sessions.get(upload_id)
 
     def replies(self, upload_id: str, start: int, end: int) -> Sequence[Reply]:
@@ -223,6 +226,9 @@ class FakeStore:
         self._called("terminate")
         self._put(replace(upload, state=SessionState.TERMINATED, spans=()))
         os.close(self.files.pop(upload.id))
+
+    async def expire(self, now: float) -> int:
+        raise NotImplementedError
 
     def close(self) -> None:
         for fd in self.files.values():

@@ -53,7 +53,11 @@ async def test_the_length_may_have_its_other_name(site: Site) -> None:
         ("/upload?path=a%00", {"upload_length": "5"}, 400),
         ("/upload?path=%ff", {"upload_length": "5"}, 400),
         ("/upload?path=a&path=b", {"upload_length": "5"}, 400),
-        ("/upload?path=a" + "&b=" * 20, {"upload_length": "5"}, 400),
+        (
+            "/upload?path=a" + "".join(f"&{n}=" for n in range(16)),
+            {"upload_length": "5"},
+            400,
+        ),
         ("/upload?path=a", {"upload_length": "5", "repr_digest": "md5=:AAAA:"}, 400),
         ("/upload?path=a", {"upload_length": "5", "if_match": "x"}, 400),
         ("/upload?path=a", {"upload_length": "5", "if_match": 'W/"x"'}, 412),

@@ -78,10 +78,11 @@ async def test_a_range_is_replayed_after_the_file_is_published(site: Site) -> No
     begun = await begin(site)
     await begun.put(0, 512)
     await begun.put(512, SIZE)
+    site.store.calls.clear()
     answer = await begun.put(512, SIZE)
     assert (answer.status, answer["idempotency-replayed"]) == (200, "true")
     assert answer["content-location"] == "/a/b.bin"
-    assert answer.intake.was_asked is False
+    assert (answer.intake.was_asked, site.store.calls) == (False, [])
 
 
 async def test_a_range_that_overlaps_fills_only_the_gap(site: Site) -> None:
@@ -122,6 +123,15 @@ async def test_a_digest_in_a_part_of_what_is_durable_is_compared(site: Site) -> 
     await begun.put(0, 512, content_digest=digest(TEXT[:512]))
     right = await begun.put(10, 20, content_digest=digest(TEXT[10:20]))
     wrong = await begun.put(10, 20, content_digest=digest(b"x" * 10))
+    assert (right.status, wrong.status) == (200, 422)
+
+
+async def test_a_digest_of_more_than_one_range_is_compared(site: Site) -> None:
+    begun = await begin(site)
+    await begun.put(0, 512, content_digest=digest(TEXT[:512]))
+    await begun.put(512, 600, content_digest=digest(TEXT[512:600]))
+    right = await begun.put(0, 600, content_digest=digest(TEXT[:600]))
+    wrong = await begun.put(0, 600, content_digest=digest(b"x" * 600))
     assert (right.status, wrong.status) == (200, 422)
 
 

@@ -166,6 +166,17 @@ async def test_parts_can_be_used_again_and_give_no_metadata(
     assert second.status == 201
 
 
+async def test_a_part_that_is_whole_is_finished_by_who_uses_it(
+    site: Site, tus: Tus
+) -> None:
+    said = {"upload_length": "1", "upload_concat": "partial"}
+    url = (await tus.post(**said)).fields["location"]
+    site.fail("finish", 500)
+    assert (await tus.patch(url, 0, b"x")).status == 500
+    assert (await final(tus, url, upload_metadata=named("a"))).status == 201
+    assert site.store.published == {"a": b"x"}
+
+
 async def test_a_part_says_that_it_is_one(tus: Tus) -> None:
     url = await part(tus, b"x")
     assert (await tus.ask("HEAD", url))["upload-concat"] == "partial"

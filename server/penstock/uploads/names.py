@@ -10,7 +10,7 @@ from penstock.uploads.fields import shown
 from penstock.uploads.model import RefusedError
 
 NAME_BYTES_MAX = 255  # NAME_MAX
-PATH_BYTES_MAX = 4095  # PATH_MAX, without its zero
+PATH_BYTES_MAX = 1024  # so that it fits into an answer, written as a URL
 _NO_FOLDER = "null"  # what clients in browsers write where there is none
 
 

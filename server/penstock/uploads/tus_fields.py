@@ -14,7 +14,7 @@ from penstock.uploads.model import Head, RefusedError
 VERSION = "1.0.0"
 FILES = "/files"
 METADATA_BYTES_MAX = 4096  # kept with each upload, and sent with each HEAD
-PARTS_MAX = 256
+PARTS_MAX = 128  # they are sent with each HEAD, too
 PARTIAL = "partial"
 _FINAL = "final;"
 _KEY = re.compile(r"[!-+\--~]+")  # visible ASCII without a comma
