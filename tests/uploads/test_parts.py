@@ -12,8 +12,9 @@ from hypothesis import given, strategies as st
 from penstock.errors import PenstockError
 from penstock.uploads import files, targets as module
 from penstock.uploads.model import RefusedError
+from penstock.uploads.names import names_of
 from penstock.uploads.parts import LostPartError, Parts, part_name
-from penstock.uploads.targets import Targets, etag_of, names_of
+from penstock.uploads.targets import Targets, etag_of
 from tests.uploads.stores import Places
 
 MIB = 1 << 20

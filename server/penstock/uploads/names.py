@@ -15,24 +15,35 @@ _NO_FOLDER = "null"  # what clients in browsers write where there is none
 
 
 def target_path(text: str) -> str:
-    """Relative, and each of its names one that a file may have here. Only text is
-    looked at: the store is what meets symbolic links.
+    """Relative; whether it was said with a slash before it is all the same.
 
     Raises:
-        RefusedError: 400, and why.
+        RefusedError: 400, it can not be the path of a file, and why.
     """
     path = text.removeprefix("/")
+    names_of(path)
+    return path
+
+
+def names_of(path: str) -> list[str]:
+    """Its components, each a name that a file may have here. Only text is looked at:
+    who walks them is what meets symbolic links.
+
+    Raises:
+        RefusedError: 400, it can not be the path of a file, and why.
+    """
     try:
         n_bytes = len(path.encode())
     except UnicodeEncodeError:
-        raise _refusal(text, "it is not Unicode") from None
+        raise _refusal(path, "it is not Unicode") from None
     if n_bytes > PATH_BYTES_MAX:
-        raise _refusal(text, f"a path has at most {PATH_BYTES_MAX} bytes")
-    for name in path.split("/"):
+        raise _refusal(path, f"a path has at most {PATH_BYTES_MAX} bytes")
+    names = path.split("/")
+    for name in names:
         why = _why_not(name)
         if why:
-            raise _refusal(text, why)
-    return path
+            raise _refusal(path, why)
+    return names
 
 
 def _refusal(text: str, why: str) -> RefusedError:
@@ -42,7 +53,7 @@ def _refusal(text: str, why: str) -> RefusedError:
 def _why_not(name: str) -> str:
     if not name:
         return "a name is empty"
-    if name.startswith("."):
+    if name.startswith("."):  # hidden names are not served; "." and ".." are two
         return "a name begins with a dot"
     if any(unicodedata.category(c) == "Cc" for c in name):
         return "a name has control characters"

@@ -20,10 +20,10 @@ from penstock.uploads.depot import Depot
 from penstock.uploads.digests import ShortFileError
 from penstock.uploads.joining import copy_parts
 from penstock.uploads.model import Intake, RefusedError, Reply, SessionState, Upload
+from penstock.uploads.names import names_of
 from penstock.uploads.parts import LostPartError, part_name
 from penstock.uploads.space import StoreLimits
 from penstock.uploads.states import SessionEvent
-from penstock.uploads.targets import names_of
 from penstock.uploads.writing import Writing
 
 

@@ -13,43 +13,14 @@ from typing import Final
 
 from penstock.errors import PenstockError
 from penstock.uploads.model import RefusedError
+from penstock.uploads.names import names_of
 from penstock.uploads.parts import LostPartError, Parts, part_name
 
-NAME_BYTES_MAX = 255
-PATH_BYTES_MAX = 4096
 _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER_MODE: Final = 0o777  # less the umask
 _FILE_MODE: Final = 0o644
 ANY_ETAG: Final = "*"
-
-
-def names_of(target: str) -> list[str]:
-    """Its components.
-
-    Raises:
-        RefusedError: 400, it can not be the path of a file.
-    """
-    names = target.split("/")
-    try:
-        sizes = [len(name.encode()) for name in names]
-    except UnicodeEncodeError:
-        raise RefusedError(400, "the path is not UTF-8") from None
-    if sum(sizes) + len(names) > PATH_BYTES_MAX or max(sizes) > NAME_BYTES_MAX:
-        raise RefusedError(400, "the path is too long")
-    if not all(_is_plain(name) for name in names):
-        raise RefusedError(
-            400,
-            "the path needs names that are not empty, have no control characters "
-            "and do not begin with a dot",
-        )
-    return names
-
-
-def _is_plain(name: str) -> bool:
-    """Hidden names are not served, and "." and ".." are among them."""
-    control = any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in name)
-    return bool(name) and not name.startswith(".") and not control
 
 
 class Targets:
