@@ -41,7 +41,7 @@ class Answered:
 
 @dataclass
 class Site:
-    store: FakeStore = field(default_factory=FakeStore)
+    store: Any = field(default_factory=FakeStore)  # or a DiskStore
     now: float = NOON
     refused: bool = False  # the right to upload
 

@@ -5,6 +5,7 @@ Bytes go into the file that it is told, so that descriptors and offsets are real
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,9 +37,11 @@ class FakeIntake:
     body: bytes = b""
     then: End = End.COMPLETE
     waits: bool = False
+    errno: int = errno.ENOSPC  # of an ERROR
     answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
     was_asked: bool = False  # for its body: a client that waits for 100 begins then
     moved: int = 0
+    hangs: trio.Event = field(default_factory=trio.Event)
     stopped: trio.Event = field(default_factory=trio.Event)
 
     async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
@@ -53,9 +56,10 @@ class FakeIntake:
         if len(piece) == most_bytes and not self._has_come():
             return Received(len(piece), End.MORE)
         if self.waits:
+            self.hangs.set()
             await self.stopped.wait()
             return Received(len(piece), End.PREEMPTED)
-        return Received(len(piece), self.then)
+        return Received(len(piece), self.then, self.errno)
 
     def _has_come(self) -> bool:
         """All of the message, as far as that can be known: not of a chunked one, whose

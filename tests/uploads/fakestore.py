@@ -61,7 +61,7 @@ def gaps(spans: Spans, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield at, end
 
 
-def etag(content: bytes) -> str:
+def _etag(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:16]}"'
 
 
@@ -94,8 +94,7 @@ class FakeStore:
     async def create(self, new: Upload, *, now: float) -> Upload:
         self._called("create")
         assert new.created == now
-        if new.target in self.published and new.replaces is None:
-            raise RefusedError(409, f"{new.target} is there already")
+        self._judge(new)
         self.files[new.id] = os.memfd_create(new.id)
         self.locks[new.id] = trio.Lock()
         return self._put(replace(new, expires=now + LIFETIME_S))
@@ -164,7 +163,7 @@ class FakeStore:
             os.close(scratch)
         if digest is not None or exact:
             await _check_all(intake, received, digest, content, is_short=is_short)
-        upload = self.keep(upload_id, start, content)
+        upload = self._kept(upload_id, start, content)
         if received.end is End.PREEMPTED:
             raise RefusedError(409, "a newer request took over")
         if not is_short:
@@ -172,7 +171,11 @@ class FakeStore:
             self.answered.setdefault(upload_id, []).append(Reply(start, end, known))
         return upload
 
-    def keep(self, upload_id: str, start: int, content: bytes) -> Upload:
+    async def keep(self, upload_id: str, start: int, content: bytes) -> None:
+        """As if a request had brought it."""
+        self._kept(upload_id, start, content)
+
+    def _kept(self, upload_id: str, start: int, content: bytes) -> Upload:
         upload = self.sessions[upload_id]
         end = start + len(content)
         for a, b in gaps(upload.spans, start, end):
@@ -201,16 +204,21 @@ class FakeStore:
             self._put(replace(upload, state=SessionState.FAILED, why=why))
             raise RefusedError(422, why)
         if upload.target is not None:
-            self._publish(upload, upload.target, content)
+            self._judge(upload)
+            self.published[upload.target] = content
         return self._put(replace(upload, state=SessionState.COMPLETED))
 
-    def _publish(self, upload: Upload, target: str, content: bytes) -> None:
-        there = self.published.get(target)
+    def _judge(self, upload: Upload) -> None:
+        there = self.published.get(upload.target or "")
         if there is not None and upload.replaces is None:
-            raise RefusedError(409, f"{target} is there already")
-        if upload.replaces not in (None, "*", there and etag(there)):
-            raise RefusedError(412, f"{target} is not the one that If-Match names")
-        self.published[target] = content
+            raise RefusedError(409, "it is there already")
+        if upload.replaces is not None and there is None:
+            raise RefusedError(412, "there is nothing to replace")
+        if upload.replaces not in (None, "*", there and _etag(there)):
+            raise RefusedError(412, "it is not the one that If-Match names")
+
+    def etag(self, path: str) -> str:
+        return _etag(self.published[path])
 
     async def concatenate(self, new: Upload, parts: Sequence[Upload]) -> Upload:
         self._called("concatenate")
@@ -218,7 +226,7 @@ class FakeStore:
         upload = await self.create(new, now=new.created)
         at = 0
         for part in parts:
-            self.keep(upload.id, at, self.bytes_of(part, 0, part.offset))
+            self._kept(upload.id, at, self.bytes_of(part, 0, part.offset))
             at += part.offset
         return await self.finish(upload)
 

@@ -7,7 +7,7 @@ import pytest
 from penstock.uploads.model import SessionState
 from tests.uploads.asking import MOST_BYTES, Site
 from tests.uploads.begun import SIZE, TEXT, begin
-from tests.uploads.fakestore import LIFETIME_S, etag
+from tests.uploads.fakestore import LIFETIME_S
 
 
 async def test_an_upload_begins_with_its_length_and_gets_a_url_and_a_key(
@@ -104,19 +104,29 @@ async def test_a_file_is_not_replaced(site: Site) -> None:
     assert (answer.status, site.store.published) == (409, {"a/b.bin": b"old"})
 
 
-@pytest.mark.parametrize("said", [etag(b"old"), "*"])
-async def test_if_match_lets_a_file_be_replaced(site: Site, said: str) -> None:
+@pytest.mark.parametrize("any_file", [False, True])
+async def test_if_match_lets_a_file_be_replaced(site: Site, any_file: bool) -> None:
     site.store.published["a/b.bin"] = b"old"
+    said = "*" if any_file else site.store.etag("a/b.bin")
     begun = await begin(site, if_match=said)
     assert (await begun.put(0, SIZE)).status == 200
     assert site.store.published == {"a/b.bin": TEXT}
 
 
-async def test_if_match_does_not_replace_another_file(site: Site) -> None:
+async def test_if_match_replaces_no_other_file(site: Site) -> None:
+    """Neither when it begins nor, if the file changes meanwhile, when it ends."""
     site.store.published["a/b.bin"] = b"old"
-    begun = await begin(site, if_match=etag(b"older"))
+    said = {"upload_length": str(SIZE), "if_match": '"another"'}
+    assert (await site.ask("POST", "/upload?path=a/b.bin", **said)).status == 412
+    begun = await begin(site, if_match=site.store.etag("a/b.bin"))
+    site.store.published["a/b.bin"] = b"newer"
     assert (await begun.put(0, SIZE)).status == 412
-    assert site.store.published == {"a/b.bin": b"old"}
+    assert site.store.published == {"a/b.bin": b"newer"}
+
+
+async def test_if_match_needs_a_file(site: Site) -> None:
+    said = {"upload_length": str(SIZE), "if_match": "*"}
+    assert (await site.ask("POST", "/upload?path=a/b.bin", **said)).status == 412
 
 
 async def test_of_two_uploads_to_one_place_the_first_to_finish_wins(site: Site) -> None:

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from penstock.uploads.model import End, Upload
@@ -103,7 +102,7 @@ async def hanging(
     """The client is gone after 100 bytes, and nobody told the server."""
     hangs = request(method, url, TEXT[:100], announced=SIZE, waits=True, **said)
     nursery.start_soon(site.sent, hangs)
-    await trio.testing.wait_all_tasks_blocked()
+    await hangs.hangs.wait()
     return hangs
 
 
@@ -140,7 +139,7 @@ async def test_bytes_go_where_they_were_said_to_whatever_came_meanwhile(
 
     async def meanwhile(upload: Upload, length: int) -> None:
         await set_length(upload, length)
-        site.store.keep(upload.id, 0, TEXT[:100])
+        await site.store.keep(upload.id, 0, TEXT[:100])
 
     monkeypatch.setattr(site.store, "set_length", meanwhile)
     answer = await tus.patch(url, 0, TEXT, upload_length=str(SIZE))
