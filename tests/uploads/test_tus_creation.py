@@ -3,6 +3,7 @@
 import pytest
 
 from penstock.uploads.model import End, SessionState
+from penstock.uploads.tus_fields import METADATA_BYTES_MAX, PARTS_MAX
 from tests.uploads.asking import MOST_BYTES, Site, encoded
 from tests.uploads.begun import SIZE, TEXT
 from tests.uploads.tusasking import TYPE, Tus, checksum, named, url_id
@@ -201,6 +202,17 @@ async def test_what_cannot_be_put_together_is_refused(site: Site, tus: Tus) -> N
     with_body = {"upload_concat": f"final;{url}", "content_type": TYPE}
     assert (await tus.post(b"x", **with_body)).status == 400
     assert "concatenate" not in site.store.calls
+
+
+async def test_what_is_told_of_an_upload_fits_into_an_answer(tus: Tus) -> None:
+    """The engine takes 11 KB."""
+    url = await part(tus, b"x")
+    metadata = f"{named('a')},k {encoded(bytes(3000))}"
+    answer = await final(tus, " ".join([url] * PARTS_MAX), upload_metadata=metadata)
+    assert answer.status == 201
+    status = await tus.ask("HEAD", answer.fields["location"])
+    assert len(metadata) > METADATA_BYTES_MAX - 99
+    assert sum(len(name + value) + 4 for name, value in status.fields.items()) < 10_000
 
 
 async def test_parts_that_are_too_much_together_are_413(tus: Tus) -> None:
