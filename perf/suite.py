@@ -54,6 +54,7 @@ QUICK: Mapping[str, Mapping[str, str]] = {
     "latency": {"rounds": "3", "seconds": "1"},
     "bucket": {"rounds": "3", "clients": "1,100000"},
     "sensing": {"connections": "1000"},
+    "upload": {"connections": "1", "rounds": "3", "seconds": "1"},
     "write": {"rounds": "20"},
     "pinning": {"connections": "1000"},
 }

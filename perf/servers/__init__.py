@@ -9,7 +9,7 @@ from perf.servers.h2o import H2o
 from perf.servers.haproxy import Haproxy
 from perf.servers.htb import NginxHtb
 from perf.servers.lighttpd import Lighttpd
-from perf.servers.nginx import Nginx
+from perf.servers.nginx import Nginx, NginxDav
 from perf.servers.penstock import Penstock
 from perf.servers.unshaped import Unshaped
 from perf.servers.uvicorn import Uvicorn
@@ -41,4 +41,21 @@ _PACED: tuple[Kind, ...] = (
 SHAPERS: dict[str, Kind] = {kind.name: kind for kind in _PACED}
 """What limits downloads, and the same servers without a limit."""
 
-__all__ = ["KINDS", "SHAPERS", "Client", "Kind", "Running", "Setup", "running"]
+_UPLOADERS: tuple[Kind, ...] = (
+    KINDS["penstock"],
+    Penstock(write_path="copy"),
+    NginxDav(),
+)
+UPLOADERS: dict[str, Kind] = {kind.name: kind for kind in _UPLOADERS}
+"""What takes uploads."""
+
+__all__ = [
+    "KINDS",
+    "SHAPERS",
+    "UPLOADERS",
+    "Client",
+    "Kind",
+    "Running",
+    "Setup",
+    "running",
+]

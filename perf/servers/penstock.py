@@ -22,9 +22,13 @@ class Penstock:
 
     mode: str = "off"
     """Which controllers follow every client."""
+    write_path: str = "auto"
+    """How bodies of uploads get into files."""
 
     @property
     def name(self) -> str:
+        if self.write_path != "auto":
+            return f"penstock-{self.write_path}"
         return "penstock" if self.mode == "off" else "penstock-followed"
 
     def version(self) -> str | None:
@@ -59,6 +63,12 @@ class Penstock:
             text += f"[telemetry]\ntop_clients = {setup.top_clients}\n"
         if self.mode != "off":
             text += f'[shaping]\nclient_mode = "{self.mode}"\n'
+        if setup.uploads:
+            # On the file system of the root, and not to be seen below it.
+            kept = setup.root / ".uploads"
+            kept.mkdir(exist_ok=True)
+            text += f'[uploads]\nopen = true\ndirectory = "{kept}"\n'
+            text += f'write_path = "{self.write_path}"\n'
         path.write_text(text)
         return Launch(
             [*argv, "--config", str(path)], environment(), admin_port, folder=folder

@@ -18,6 +18,7 @@ from perf.workloads import (
     shape,
     share,
     small,
+    upload,
     write,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     "shape",
     "share",
     "small",
+    "upload",
     "write",
 ]
