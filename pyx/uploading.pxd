@@ -124,6 +124,8 @@ cdef inline void uploading_copy(Engine* e, Conn* c, Intake* i) noexcept nogil:
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
     cdef char* at = i.buffer + (
         <uint32_t>UPLOADING_HALF_BYTES if i.chunked else i.buffer_n)
+    if i.lowat > 1:  # there may be less to come than a pipe waited for
+        intakepipe_lowat(c, i, 1)
     io_uring_prep_recv(sqe, c.fd, at, uploading_room(i), 0)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_BODY))
     c.in_flight += 1

@@ -247,6 +247,22 @@ def test_who_brings_a_little_now_and_then_is_not_late(
         response(sock)
 
 
+def test_the_last_bytes_are_not_waited_for_together_with_more(
+    served: Serving, part: int
+) -> None:
+    """A pipe waits for much at a time; for so few there is none, and no wait."""
+    with served.connect() as sock:
+        sock.sendall(put(600_000))
+        index, intake = served.next()
+        intake.receive(part, 0, 600_000)
+        for n in (550_000, 50_000):
+            time.sleep(0.05)  # it has taken all that came, and waits
+            sock.sendall(b"x" * n)
+        assert served.ended(index, intake) == (600_000, "complete", 0)
+        intake.answer(200, b"", b"")
+        response(sock)
+
+
 def test_an_order_can_be_stopped_and_gone_on_with(served: Serving, part: int) -> None:
     with served.connect() as sock:
         sock.sendall(put(6) + b"abc")
