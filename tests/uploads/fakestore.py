@@ -182,6 +182,9 @@ class FakeStore:
             os.pwrite(self.files[upload_id], content[a - start : b - start], a)
         return self._put(replace(upload, spans=merged(upload.spans, start, end)))
 
+    async def examine(self, upload: Upload) -> None:
+        pass
+
     async def settle(self, upload: Upload) -> Upload:
         active = self.active.get(upload.id)
         if active is not None:

@@ -18,7 +18,7 @@ import pytest
 
 from penstock.errors import PenstockError
 from penstock.uploads import spans
-from penstock.uploads.model import End, RefusedError, SessionState
+from penstock.uploads.model import End, Received, RefusedError, SessionState
 from penstock.uploads.store import FileStore
 from penstock.uploads.writer import Writer
 from tests.uploads import victim
@@ -192,6 +192,35 @@ async def test_a_ledger_that_failed_at_the_end_is_told_later(
         await store.finish(upload)
         assert upload.state is SessionState.COMPLETED
         assert not places.part().exists()
+
+
+async def test_a_part_that_is_shortened_while_bytes_come_ends_its_upload(
+    places: Places,
+) -> None:
+    class Shortening(Body):
+        async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
+            received = await super().receive(fd, offset, most_bytes)
+            os.ftruncate(fd, 40)
+            return received
+
+    async with places.store() as store:
+        upload = await store.create(new_upload(length=100), now=NOW)
+        await refused(500, store.write(upload, 0, 50, Shortening(DATA[:50])))
+        assert upload.state is SessionState.FAILED
+        assert upload.offset == 0
+
+
+async def test_who_asks_for_the_offset_finds_out_that_bytes_are_gone(
+    places: Places,
+) -> None:
+    async with places.store() as store:
+        upload = await store.create(new_upload(length=100), now=NOW)
+        await store.write(upload, 0, 50, Body(DATA[:50]))
+        await store.examine(upload)
+        assert upload.state is SessionState.OPEN
+        os.truncate(places.part(), 40)
+        await store.examine(upload)
+        assert upload.state is SessionState.FAILED
 
 
 async def test_a_part_that_was_shortened_ends_its_upload_at_once(

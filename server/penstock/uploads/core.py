@@ -199,7 +199,7 @@ async def _status(
 ) -> Answer:
     upload = service.found(_id(parameters))
     check_key_if_sent(upload, head)
-    service.check_alive(upload)
+    await service.check_kept(upload)
     upload = await service.completed(upload)
     return Answer(200, [*_ranges(upload), *_told(upload)])
 

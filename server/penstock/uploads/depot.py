@@ -144,6 +144,8 @@ class Depot:
             raise await self.fail(upload, why) from None
         if upload.id in self._failed:
             raise _has_failed()
+        if (size := os.fstat(fd).st_size) < end:  # somebody else shortened it
+            raise await self.fail(upload, f"its part file has only {size} bytes")
         self.step("synced")
         await self.ledger.record(upload, start, end, self.expiry(), reply)
         self.step("recorded")

@@ -208,6 +208,9 @@ class Store(Protocol):
                 durable nevertheless.
         """
 
+    async def examine(self, upload: Upload) -> None:
+        """One that is open has failed when this returns, if its bytes are gone."""
+
     async def settle(self, upload: Upload) -> Upload:
         """End what brings bytes right now, so that all of these are known.
 

@@ -77,6 +77,12 @@ class Service:
                 410, f"the upload has {_ENDED[state]}{why}: begin a new one by POST"
             )
 
+    async def check_kept(self, upload: Upload) -> None:
+        """Before what there is of it is told: a client goes on from there."""
+        self.check_alive(upload)
+        await self.store.examine(upload)
+        self.check_alive(upload)
+
     async def completed(self, upload: Upload) -> Upload:
         """Finished, if it is whole: also when the process ended right before that."""
         if upload.is_whole and upload.state is not SessionState.COMPLETED:

@@ -180,6 +180,16 @@ class FileStore:
             await Writing(self._depot, upload, attempt, digest, exact=exact).run()
         return upload
 
+    async def examine(self, upload: Upload) -> None:
+        depot, reach = self._depot, spans.reach(upload.spans)
+        if upload.state is not SessionState.OPEN:
+            return
+        try:
+            await depot.in_thread(depot.parts.check, upload.id, upload.inode, reach)
+        except LostPartError as error:
+            if upload.state is SessionState.OPEN:  # still: no part, no session
+                await depot.fail(upload, str(error))
+
     async def settle(self, upload: Upload) -> Upload:
         await self._attempts.settle(upload.id)
         return upload

@@ -100,7 +100,9 @@ def _permitted(head: Head, service: Service, path: str) -> Upload:
 async def _status(service: Service, upload: Upload) -> Answer:
     """For who goes on: bytes of an older request, whose client may be gone unnoticed,
     are counted first."""
-    upload = await service.completed(await service.store.settle(upload))
+    upload = await service.store.settle(upload)
+    await service.check_kept(upload)
+    upload = await service.completed(upload)
     optional = [("Upload-Metadata", upload.metadata), ("Upload-Concat", upload.concat)]
     return Answer(
         200,
