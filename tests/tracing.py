@@ -4,14 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.serving import Server
+
+_CALL = re.compile(
+    r"(?P<thread>\d+) +(?:(?P<at>\d+\.\d+) )?"
+    r"(?P<name>\w+)\((?:\d+<(?P<path>[^>]*)>)?(?P<rest>.*)$"
+)
+_RESUMED = re.compile(r"<\.\.\. \w+ resumed>(.*)$")
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    Attributes:
+        at: when it began, in seconds since 1970, where ``-ttt`` asked for that.
+        path: of the descriptor that comes first, where ``-y`` asked for that.
+        rest: of the line.
+    """
+
+    thread: int
+    at: float
+    name: str
+    path: str
+    rest: str
+
+
+def calls(log: Path) -> Iterator[Call]:
+    """Each where it returned."""
+    begun: dict[str, str] = {}
+    for line in log.read_text(errors="replace").splitlines():
+        thread = line.split(maxsplit=1)[0]
+        if line.endswith("<unfinished ...>"):
+            begun[thread] = line.removesuffix("<unfinished ...>")
+            continue
+        resumed = _RESUMED.search(line)
+        found = _CALL.match(begun.pop(thread, "") + resumed[1] if resumed else line)
+        if found:
+            at, path = float(found["at"] or 0), found["path"] or ""
+            yield Call(int(found["thread"]), at, found["name"], path, found["rest"])
 
 
 @contextlib.contextmanager

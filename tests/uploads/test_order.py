@@ -6,35 +6,20 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.tracing import calls
 from tests.uploads import victim
 from tests.uploads.stores import Places
 
-_CALL = re.compile(r"\d+ +(?P<name>\w+)\((?:\d+<(?P<path>[^>]*)>)?(?P<rest>.*)$")
 _PART = re.compile(r"/(?P<id>\w)\.part$")
 _LINKED = re.compile(r'"(?P<id>\w)\.part"')
 _ANSWER = re.compile(r'"(?P<id>\w) (?P<what>done|\d+ \d+)\\n"')
 _NAMES = ("linkat", "renameat", "renameat2")
 _SYNCS = ("fsync", "fdatasync")
-
-
-def calls(log: Path) -> Iterator[tuple[str, str, str]]:
-    """Name, path of the descriptor, and what follows; each where it returned."""
-    begun: dict[str, str] = {}
-    for line in log.read_text(errors="replace").splitlines():
-        thread = line.split(maxsplit=1)[0]
-        if line.endswith("<unfinished ...>"):
-            begun[thread] = line.removesuffix("<unfinished ...>")
-            continue
-        _, resumed, rest = line.partition("resumed>")
-        found = _CALL.match(begun.pop(thread, "") + rest if resumed else line)
-        if found:
-            yield found["name"], found["path"] or "", found["rest"]
 
 
 @dataclass
@@ -102,5 +87,5 @@ def test_data_is_synced_before_the_ledger_and_that_before_the_answer(
     assert done.returncode == 0, done.stderr
     order = Order()
     for call in calls(log):
-        order.see(*call)
+        order.see(call.name, call.path, call.rest)
     assert order.answers == done.stdout.count("\n")
