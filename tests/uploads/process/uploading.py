@@ -1,0 +1,203 @@
+"""A real server that takes uploads from everybody, and what a client does with one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.uploads import spans
+from tests.serving import Client, Response, Server, running
+
+TUS = {"Tus_Resumable": "1.0.0"}
+PIECE_BYTES = 16 << 10  # of a body, so that a crash finds some of it sent
+
+
+class GoneError(Exception):
+    """The server is; nothing was acknowledged."""
+
+
+@contextmanager
+def uploading(
+    home: Path,
+    *options: str,
+    settings: str = "",
+    reserve: int = 0,
+    disk: Path | None = None,
+    **running_options: Any,
+) -> Iterator[Server]:
+    """``penstock serve`` of ``disk/root`` with ``disk/uploads``.
+
+    Args:
+        home: of log and configuration.
+        settings: more lines of ``[uploads]``, and tables behind them.
+        disk: ``home``, if not said.
+    """
+    disk = disk or home
+    if not running_options:
+        (disk / "root").mkdir(exist_ok=True)
+    config = home / "penstock.toml"
+    config.write_text(f"[uploads]\nopen = true\nreserve_free = {reserve}\n{settings}")
+    options = ("--config", str(config), "--uploads", str(disk / "uploads"), *options)
+    with running(disk / "root", home, *options, **running_options) as server:
+        server.extra["may_exit"] = True
+        yield server
+
+
+def answer(client: Client, method: str) -> Response:
+    """Raises GoneError."""
+    try:
+        while b"\r\n\r\n" not in client.buffer:
+            if not client.fill():
+                raise GoneError
+    except ConnectionError:
+        raise GoneError from None
+    return client.read(method)
+
+
+def written(method: str, target: str, **fields: object) -> bytes:
+    """A head; ``Upload_Offset=1`` becomes ``Upload-Offset: 1``."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: test"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def ask(
+    client: Client, method: str, target: str, body: bytes = b"", **fields: object
+) -> Response:
+    if body:
+        fields["Content_Length"] = len(body)
+    client.send(written(method, target, **fields) + body)
+    return answer(client, method)
+
+
+@dataclass
+class Remote:
+    """An upload as its client knows it.
+
+    Attributes:
+        sent: what the server may have of it.
+        acknowledged: what the server must have of it.
+        done: that it is finished was acknowledged.
+    """
+
+    name: str  # of the file, below the root
+    data: bytes
+    tus: bool = False
+    location: str = ""
+    key: str = ""
+    sent: spans.Spans = ()
+    acknowledged: spans.Spans = ()
+    done: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.location.rpartition("/" if self.tus else "=")[2]
+
+    def begin(self, client: Client, **fields: object) -> Response:
+        size = len(self.data)
+        if self.tus:
+            name = base64.b64encode(self.name.encode()).decode()
+            fields = {"Upload_Metadata": f"filename {name}", **TUS, **fields}
+            said = ask(client, "POST", "/files", Upload_Length=size, **fields)
+        else:
+            path = f"/upload?path={self.name}"
+            said = ask(client, "POST", path, Upload_Length=size, **fields)
+        if said.status == 201:
+            self.location = said["location"]
+            self.key = said.headers.get("idempotency-key", "")
+        return said
+
+    def head(self, start: int, end: int, **fields: object) -> bytes:
+        """Of a request with these bytes."""
+        if self.tus:
+            return written(
+                "PATCH",
+                self.location,
+                Upload_Offset=start,
+                Content_Type="application/offset+octet-stream",
+                Content_Length=end - start,
+                **TUS,
+                **fields,
+            )
+        return written(
+            "PUT",
+            self.location,
+            Idempotency_Key=self.key,
+            Content_Range=f"bytes {start}-{end - 1}/{len(self.data)}",
+            Content_Length=end - start,
+            **fields,
+        )
+
+    def send(self, client: Client, start: int, end: int, **fields: object) -> Response:
+        """Bytes, piece by piece. An answer that came before the connection was reset
+        counts.
+
+        Raises:
+            GoneError: there was none.
+        """
+        with suppress(ConnectionError):
+            client.send(self.head(start, end, **fields))
+            for at in range(start, end, PIECE_BYTES):
+                until = min(end, at + PIECE_BYTES)
+                self.sent = spans.add(self.sent, at, until)
+                client.send(self.data[at:until])
+        said = answer(client, "PATCH" if self.tus else "PUT")
+        if said.status in (200, 204):
+            self.acknowledged = spans.add(self.acknowledged, start, end)
+            self.done = said["upload-offset"] == str(len(self.data))
+        return said
+
+    def status(self, client: Client) -> Response:
+        fields: dict[str, object] = {**TUS} if self.tus else {}
+        return ask(client, "HEAD", self.location, **fields)
+
+    def claimed(self, client: Client) -> spans.Spans:
+        """What the server says that it has."""
+        said = self.status(client)
+        assert said.status == 200, said
+        offset = int(said["upload-offset"])
+        if self.tus:
+            return spans.add((), 0, offset)
+        ranges = said.headers.get("upload-ranges", "bytes=").removeprefix("bytes=")
+        found: spans.Spans = ()
+        for one in filter(None, ranges.split(",")):
+            first, last = one.split("-")
+            found = spans.add(found, int(first), int(last) + 1)
+        assert offset == (found[0][1] if found and found[0][0] == 0 else 0)
+        return found
+
+    def delete(self, client: Client) -> Response:
+        fields: dict[str, object] = {**TUS} if self.tus else {}
+        if self.key:
+            fields["Idempotency_Key"] = self.key
+        return ask(client, "DELETE", self.location, **fields)
+
+    def finish(self, client: Client) -> None:
+        """Whatever is missing, and see it by an ordinary download."""
+        gaps = [
+            (start, end)
+            for start, end, covered in spans.pieces(
+                self.claimed(client), 0, len(self.data)
+            )
+            if not covered
+        ]
+        for start, end in gaps:
+            said = self.send(client, start, end)
+            assert said.status in (200, 204), said
+        self.check_download(client)
+
+    def check_download(self, client: Client) -> None:
+        client.send(written("GET", f"/{self.name}"))
+        got = client.read()
+        assert got.status == 200
+        assert got.body == self.data, self.name
+
+
+def content_digest(data: bytes) -> str:
+    value = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return f"sha-256=:{value}:"
