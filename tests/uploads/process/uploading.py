@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class Remote:
     """
 
     name: str  # of the file, below the root
-    data: bytes
+    data: bytes = field(repr=False)
     tus: bool = False
     location: str = ""
     key: str = ""
