@@ -104,7 +104,7 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
         intake_end(i, INTAKE_COMPLETE, 0)
     elif i.left == i.buffer_n:
         intake_end(i, INTAKE_ENOUGH, 0)
-    elif i.stopping:
+    elif i.stopping and not (i.polls and intakepipe_has_input(c)):
         intake_end(i, INTAKE_STOPPED, 0)
     elif i.late:
         intake_end(i, INTAKE_TIMEOUT, 0)
@@ -124,6 +124,7 @@ cdef inline void uploading_copy(Engine* e, Conn* c, Intake* i) noexcept nogil:
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
     cdef char* at = i.buffer + (
         <uint32_t>UPLOADING_HALF_BYTES if i.chunked else i.buffer_n)
+    intakepipe_lowat(c, i, 1)
     io_uring_prep_recv(sqe, c.fd, at, uploading_room(i), 0)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_BODY))
     c.in_flight += 1
