@@ -50,6 +50,16 @@ def _install(folder: Path) -> None:
     (folder / "installed").touch()
 
 
+def need_node(*version: int) -> None:
+    """Skips with an older one."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
+    found = tuple(map(int, said.strip().removeprefix("v").split(".")))
+    if found < version:
+        pytest.skip(f"node is {said.strip()}, and older than {version}")
+
+
 def node(script: str, *arguments: str) -> list[str]:
     """The command that runs one of ours with the packages at hand."""
     packages = need_packages()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.uploads.npm import node
+from tests.uploads.npm import need_node, node
 from tests.uploads.served import OFFSET_STREAM, WRITER, UploadSite
 
 TEN = b"0123456789"
@@ -119,6 +119,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    need_node(20, 19)
     folder: Path = tmp_path_factory.mktemp("oracle")
     command = node("server.mjs", str(folder))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
