@@ -104,7 +104,7 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
         intake_end(i, INTAKE_COMPLETE, 0)
     elif i.left == i.buffer_n:
         intake_end(i, INTAKE_ENOUGH, 0)
-    elif i.stopping:
+    elif i.stopping and not (i.polls and intakepipe_has_input(c)):
         intake_end(i, INTAKE_STOPPED, 0)
     elif i.late:
         intake_end(i, INTAKE_TIMEOUT, 0)

@@ -1,13 +1,16 @@
 """Fixtures of the tests of uploads."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.uploads.store import FileStore
 from tests.uploads.asking import Site
 from tests.uploads.diskstore import DiskStore
+from tests.uploads.served import UploadSite, serving_uploads
 from tests.uploads.stores import Places
 from tests.uploads.tusasking import Tus
 
@@ -35,3 +38,27 @@ async def site(request: pytest.FixtureRequest, places: Places) -> AsyncIterator[
 @pytest.fixture
 def tus(site: Site) -> Tus:
     return Tus(site)
+
+
+@pytest.fixture(scope="session")
+def shared_uploads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UploadSite]:
+    with serving_uploads(tmp_path_factory.mktemp("uploads")) as site:
+        yield site
+
+
+@pytest.fixture
+def uploads(shared_uploads: UploadSite) -> Iterator[UploadSite]:
+    """A real server that takes uploads; balanced after each test."""
+    yield shared_uploads
+    shared_uploads.check_balance()
+
+
+@pytest.fixture
+def start_uploads(tmp_path: Path) -> Iterator[Callable[..., UploadSite]]:
+    """Start one of the test's own, or one more after the last, on the same folders."""
+    with ExitStack() as stack:
+
+        def start(*options: str, **said: Any) -> UploadSite:
+            return stack.enter_context(serving_uploads(tmp_path, *options, **said))
+
+        yield start

@@ -247,19 +247,40 @@ def test_who_brings_a_little_now_and_then_is_not_late(
         response(sock)
 
 
-def test_the_last_bytes_are_not_waited_for_together_with_more(
+@pytest.mark.parametrize(("n", "first"), [(100_000, 65_536), (600_000, 570_000)])
+def test_the_last_few_bytes_are_not_waited_for_as_if_they_were_many(
+    served: Serving, part: int, n: int, first: int
+) -> None:
+    data = random_bytes(n)
+    with served.connect() as sock:
+        sock.sendall(put(n))
+        index, intake = served.next()
+        intake.receive(part, 0, n)
+        time.sleep(0.02)
+        sock.sendall(data[:first])
+        time.sleep(0.05)
+        sock.sendall(data[first:])
+        assert served.ended(index, intake) == (n, "complete", 0)
+        assert content(part) == data
+        intake.answer(200, b"", b"")
+        response(sock)
+
+
+def test_what_has_come_when_an_order_is_stopped_is_in_the_file(
     served: Serving, part: int
 ) -> None:
-    """A pipe waits for much at a time; for so few there is none, and no wait."""
+    """Also when it is less than what we would rather wait for."""
     with served.connect() as sock:
-        sock.sendall(put(600_000))
+        sock.sendall(put(1_000_000))
         index, intake = served.next()
-        intake.receive(part, 0, 600_000)
-        for n in (550_000, 50_000):
-            time.sleep(0.05)  # it has taken all that came, and waits
-            sock.sendall(b"x" * n)
-        assert served.ended(index, intake) == (600_000, "complete", 0)
-        intake.answer(200, b"", b"")
+        intake.receive(part, 0, 1_000_000)
+        time.sleep(0.02)
+        sock.sendall(b"x" * 10_000)
+        time.sleep(0.05)
+        intake.stop()
+        assert served.ended(index, intake) == (10_000, "stopped", 0)
+        assert content(part) == b"x" * 10_000
+        intake.answer(409, b"", b"")
         response(sock)
 
 
