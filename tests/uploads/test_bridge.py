@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from penstock.uploads import bridge
 from penstock.uploads.bridge import Bridge, Handle
 from penstock.uploads.model import End, Intake, Received
 from tests.uploads.intakes import Serving, serving
@@ -159,3 +160,35 @@ async def test_the_end_of_the_bridge_waits_for_what_is_written(
         await trio.sleep(0.1)
     await stream.aclose()
     assert ended == [b"abc"]
+
+
+async def test_what_came_before_the_end_is_not_lost(served: Serving, part: int) -> None:
+    seen: list[Received] = []
+
+    async def handle(intake: Intake) -> None:
+        received = await intake.receive(part, 0, 1 << 30)
+        await trio.lowlevel.checkpoint()  # on its way to the disk
+        seen.append(received)
+
+    stream = await trio.open_tcp_stream("127.0.0.1", served.port)
+    async with bridged(served, handle):
+        await stream.send_all(put(b"", "Content-Length: 100") + b"abc")
+        await trio.sleep(0.1)
+    await stream.aclose()
+    assert seen == [Received(3, End.PREEMPTED)]
+
+
+async def test_what_does_not_end_is_let_go_of(
+    served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "LAST_SECONDS", 0.05)
+
+    async def handle(_: Intake) -> None:
+        await trio.sleep_forever()
+
+    stream = await trio.open_tcp_stream("127.0.0.1", served.port)
+    with trio.fail_after(1):
+        async with bridged(served, handle):
+            await stream.send_all(put(b""))
+            await trio.sleep(0.1)
+    await stream.aclose()

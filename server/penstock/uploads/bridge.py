@@ -3,6 +3,9 @@
 The engine leaves a request as an ``Intake``; here it becomes one task with a
 ``model.Intake``, which reads and answers it. A task that ends without an answer, or is
 cancelled, lets go of it, and the engine ends the connection.
+
+At the end nothing more is received, but what has come is not thrown away: tasks have a
+moment to make it durable.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from penstock.uploads.model import End, Head, Intake, Received
 log = logging.getLogger(__name__)
 
 Handle = Callable[[Intake], Awaitable[None]]
+LAST_SECONDS = 2.0  # less than what the supervisor takes for a hang
 _ENDS = {
     "complete": End.COMPLETE,
     "enough": End.MORE,
@@ -121,16 +125,29 @@ class Bridge:
         self._open: dict[int, EngineIntake] = {}
 
     async def run(self) -> None:
-        """Until cancelled; then every request is let go of."""
+        """Until cancelled; then every request ends, or is let go of."""
         listening = trio.CancelScope(shield=True)
+        lasting = trio.CancelScope(shield=True)
+        ending = trio.Event()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._await_end, lasting, ending)
             try:
-                async with trio.open_nursery() as tasks:
-                    nursery.start_soon(self._listen, tasks, listening)
-                    await trio.sleep_forever()
+                with lasting:
+                    async with trio.open_nursery() as tasks:
+                        nursery.start_soon(self._listen, tasks, listening)
+                        await ending.wait()
             finally:
                 # Until here: tasks that end wait for what they ordered.
                 listening.cancel()
+
+    async def _await_end(self, lasting: trio.CancelScope, ending: trio.Event) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            lasting.deadline = trio.current_time() + LAST_SECONDS
+            for intake in self._open.values():
+                intake.stop()
+            ending.set()
 
     async def _listen(self, tasks: trio.Nursery, listening: trio.CancelScope) -> None:
         fd = _engine.intakes_fd(self._engine)

@@ -1,0 +1,59 @@
+"""A server that is told to end while it is uploaded to, and the one after it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import noise
+from tests.serving import Client
+from tests.uploads.served import Begun, UploadSite, head
+
+DATA = noise(2_000_000, 41)
+SENT = 700_000
+
+
+def begin_to_send(client: Client, begun: Begun) -> None:
+    site = begun.site
+    client.send(head("PUT", begun.target, len(DATA), idempotency_key=begun.key))
+    client.send(DATA[:SENT])
+    site.server.wait("it has come", lambda: site.server.total("intakes") == 1)
+    site.server.wait(
+        "most has come", lambda: site.server.total("bytes_received_total") > SENT // 8
+    )
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["drained", "cut"])
+def test_what_came_is_kept_for_the_next_one(
+    start_uploads: Callable[..., UploadSite], times: int
+) -> None:
+    site = start_uploads("--drain-timeout", "300ms")
+    begun = site.begin("ended.bin", len(DATA))
+    begin_to_send(site.server.client(), begun)
+    site.server.extra["may_exit"] = True
+    for _ in range(times):
+        site.server.process.send_signal(signal.SIGTERM)
+    assert site.server.process.wait(10) == 0
+    begun.site = after = start_uploads()
+    offset = begun.offset()
+    assert 0 < offset <= SENT
+    assert begun.put(offset, DATA[offset:]).status == 200
+    assert after.server.get("/ended.bin").body == DATA
+
+
+def test_an_upload_may_end_while_the_server_drains(
+    start_uploads: Callable[..., UploadSite],
+) -> None:
+    site = start_uploads()
+    begun = site.begin("drained.bin", len(DATA))
+    with site.server.client() as client:
+        begin_to_send(client, begun)
+        site.server.extra["may_exit"] = True
+        site.server.process.send_signal(signal.SIGTERM)
+        client.send(DATA[SENT:])
+        assert client.read().status == 200
+        assert client.closed()
+    assert site.server.process.wait(10) == 0
+    assert (site.root / "drained.bin").read_bytes() == DATA
