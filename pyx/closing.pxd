@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from c_socket cimport SHUT_RDWR, shutdown
 from c_uring cimport *
-from conn cimport CONN_CLOSING, Conn, conn_drop_pending
+from conn cimport CONN_CLOSING, Conn, conn_drop_pending, conn_keep_pending
 from engine cimport (
     OP_NONE, OP_RECV, Engine, conn_userdata, engine_drop_request, engine_drop_transfer,
 )
@@ -22,6 +22,7 @@ from intake cimport (
     ASK_DONE, INTAKE_ASKED, INTAKE_CUT, Intake, intake_end, intake_hand_over,
     intakes_release,
 )
+from limits cimport PENDING_TOTAL_BYTES_MAX
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
 from ring cimport ring_counted_sqe, ring_sqe
@@ -88,6 +89,22 @@ cdef inline void conn_leave_file(Engine* e, Conn* c) noexcept nogil:
     c.waiter_next = NULL
     c.file = NULL
     file_unref(f)
+
+
+cdef inline bint conn_keep_input(
+    Engine* e, Conn* c, const char* data, size_t n
+) noexcept nogil:
+    """Input for a later request; false when it is too much."""
+    cdef bint first = c.pending == NULL
+    cdef uint32_t before = c.pending_cap
+    if e.counters.pending_bytes + <int64_t>n > PENDING_TOTAL_BYTES_MAX or (
+            not conn_keep_pending(c, data, n)):
+        e.counters.pending_cut += 1
+        return False
+    e.counters.pending_bytes += c.pending_cap - before
+    if first:
+        e.counters.pending += 1
+    return True
 
 
 cdef inline void conn_forget_input(Engine* e, Conn* c) noexcept nogil:

@@ -150,11 +150,17 @@ cdef inline uint64_t http1_body_bound(const Request* r) noexcept nogil:
         r.limits.max_header_bytes + HEAD_SLACK_BYTES)
 
 
+cdef inline uint64_t http1_framing_bound(const Request* r) noexcept nogil:
+    """Of all bytes after the head, for so much of a body whose size is not bounded."""
+    return <uint64_t>r.body_bytes * BODY_FRAMING_FACTOR + (
+        r.limits.max_header_bytes + HEAD_SLACK_BYTES)
+
+
 cdef inline uint16_t http1_judge_bytes(const Request* r, uint64_t n) noexcept nogil:
     """0 when the first ``n`` bytes of the message are not too many. White space and
     chunk extensions can go on without anything that the other limits count."""
     if r.delegated and r.head_done:
-        return 0
+        return 413 if n > r.head_end + http1_framing_bound(r) else 0
     if r.head_done:
         return 413 if n > r.head_end + http1_body_bound(r) else 0
     return 431 if n > http1_head_bound(r) + 4 else 0  # CRLF, CRLF end a head

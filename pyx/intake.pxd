@@ -82,9 +82,10 @@ cdef struct Intakes:
 
 
 cdef inline uint32_t intakes_letters(uint32_t capacity) noexcept nogil:
-    """An order and a wish to stop of each; a power of two."""
+    """An order and a wish to stop of each, and those of the order before that have not
+    been looked at; a power of two."""
     cdef uint32_t n = 16
-    while n < 2 * capacity:
+    while n < 4 * capacity:
         n *= 2
     return n
 

@@ -6,7 +6,7 @@ That is one copy instead of two. A pipe of the pool is held while there is somet
 it, and not while a client is waited for.
 """
 
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, EMFILE, errno
 from libc.stdint cimport int64_t, uint64_t
 
 from c_file cimport SPLICE_F_MOVE, SPLICE_F_NONBLOCK, splice
@@ -93,7 +93,7 @@ cdef inline int64_t intakepipe_fill(Engine* e, Conn* c, Intake* i) noexcept nogi
     cdef Pipe* p = &e.pipes.items[i.pipe]
     cdef ssize_t n
     if not pipe_ready(p):
-        return -EAGAIN
+        return -EMFILE  # not for long: meanwhile a copy does
     n = splice(
         c.fd, NULL, p.writer, NULL, <size_t>min(intakepipe_room(i), p.bytes),
         SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
@@ -107,6 +107,10 @@ cdef inline bint intakepipe_receive(Engine* e, Conn* c, Intake* i) noexcept nogi
     """Begin to move what there is, or to wait for it. False: no pipe is free, or the
     stream is at its end."""
     cdef int64_t n
+    # Half of them at most: a download that waits for one would else find it taken again
+    # by an upload whose socket is never empty.
+    if 2 * (e.pipes.used + 1) > e.pipes.count:
+        return False
     i.pipe = pipes_take(&e.pipes)
     if i.pipe < 0:
         return False

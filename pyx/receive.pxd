@@ -6,14 +6,13 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from c_errno cimport ECANCELED
 from c_uring cimport IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE
 from closing cimport (
-    conn_close, conn_pause_receive, conn_receive, conn_release,
+    conn_close, conn_keep_input, conn_pause_receive, conn_receive, conn_release,
 )
 from conn cimport (
     CONN_CLOSING, CONN_LINGERING, CONN_OPEN, Conn, conn_busy, conn_ends,
-    conn_keep_pending, conn_pending, conn_should_pause,
+    conn_pending, conn_should_pause,
 )
 from engine cimport Engine, engine_run_soon
-from limits cimport PENDING_TOTAL_BYTES_MAX
 from lingering cimport linger_discard
 from recvbufs cimport recvbufs_at, recvbufs_grow, recvbufs_return
 from requests cimport conn_feed
@@ -24,19 +23,11 @@ cdef inline void receive_keep(
     Engine* e, Conn* c, const char* data, size_t n
 ) noexcept nogil:
     """Input for a later request: keep it, and stop receiving at the bound."""
-    cdef bint first = c.pending == NULL
-    cdef uint32_t before = c.pending_cap
     if n == 0:
         return
-    if e.counters.pending_bytes + <int64_t>n > PENDING_TOTAL_BYTES_MAX or (
-            not conn_keep_pending(c, data, n)):
-        e.counters.pending_cut += 1
+    if not conn_keep_input(e, c, data, n):
         conn_close(e, c)
-        return
-    e.counters.pending_bytes += c.pending_cap - before
-    if first:
-        e.counters.pending += 1
-    if conn_should_pause(c):
+    elif conn_should_pause(c):
         conn_pause_receive(e, c)
 
 

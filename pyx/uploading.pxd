@@ -15,9 +15,11 @@ from libc.string cimport memcpy
 from c_errno cimport ECANCELED
 from c_socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send
 from c_uring cimport *
-from closing cimport conn_close, conn_forget_input, conn_pause_receive, conn_release
+from closing cimport (
+    conn_close, conn_forget_input, conn_keep_input, conn_pause_receive, conn_release,
+)
 from conn cimport (
-    CONN_OPEN, DEADLINE_BODY, Conn, conn_keep_pending, conn_pending,
+    CONN_OPEN, DEADLINE_BODY, Conn, conn_pending,
 )
 from engine cimport (
     OP_BODY, OP_NONE, OP_WRITE, Engine, conn_set_deadline, conn_userdata,
@@ -179,7 +181,9 @@ cdef inline bint uploading_back(Engine* e, Conn* c) noexcept nogil:
     return c.state == CONN_OPEN
 
 
-cdef inline void uploading_came(Conn* c, Intake* i, size_t n) noexcept nogil:
+cdef inline void uploading_came(
+    Engine* e, Conn* c, Intake* i, size_t n
+) noexcept nogil:
     """What follows the body is the next request's."""
     cdef char* data = i.buffer + UPLOADING_HALF_BYTES
     cdef size_t used
@@ -187,7 +191,7 @@ cdef inline void uploading_came(Conn* c, Intake* i, size_t n) noexcept nogil:
         intake_took(i, <int64_t>n)
         return
     used = uploading_decode(c, i, data, n)
-    if used < n and not conn_keep_pending(c, data + used, n - used):
+    if used < n and not conn_keep_input(e, c, data + used, n - used):
         intake_end(i, INTAKE_FAILED, ENOMEM)
 
 
@@ -195,7 +199,7 @@ cdef inline void on_body(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Intake* i = c.intake
     if res > 0 and not i.polls and c.state == CONN_OPEN:
         e.counters.bytes_received += res
-        uploading_came(c, i, <size_t>res)
+        uploading_came(e, c, i, <size_t>res)
     if not uploading_back(e, c):
         conn_release(e, c)
         return

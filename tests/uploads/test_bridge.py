@@ -111,6 +111,16 @@ async def test_a_bug_ends_its_own_connection_and_is_logged(
     assert "PUT /upload?a=b" in caplog.text
 
 
+async def test_an_answer_that_can_not_be_given_ends_the_connection(
+    served: Serving,
+) -> None:
+    async def handle(intake: Intake) -> None:
+        await intake.respond(200, [("X-Y", "\u2028")])
+
+    async with bridged(served, handle):
+        assert await exchange(served, put(b"abc")) == b""
+
+
 async def test_who_does_not_answer_ends_the_connection(served: Serving) -> None:
     async def handle(intake: Intake) -> None:
         await trio.lowlevel.checkpoint()

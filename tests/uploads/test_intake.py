@@ -124,42 +124,6 @@ def test_what_came_with_the_head_is_not_lost(served: Serving, part: int) -> None
         assert response(sock).endswith(b"hello")
 
 
-def chunked(data: bytes, size: int) -> bytes:
-    pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    lines = [b"%x\r\n" % len(piece) + piece + b"\r\n" for piece in pieces]
-    return b"".join(lines) + b"0\r\n\r\n"
-
-
-@pytest.mark.parametrize("size", [1, 100, 100_000])
-def test_chunks_are_decoded(served: Serving, part: int, size: int) -> None:
-    data = random_bytes(1000 * min(size, 1000))
-    with served.connect() as sock:
-        sock.sendall(put(-1, b"Transfer-Encoding: chunked"))
-        index, intake = served.next()
-        assert intake.chunked
-        assert intake.content_length is None
-        intake.receive(part, 0, 1 << 30)
-        sock.sendall(chunked(data, size) + b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert served.ended(index, intake) == (len(data), "complete", 0)
-        assert content(part) == data
-        intake.answer(200, b"", b"1")
-        assert response(sock).endswith(b"\r\n\r\n1")
-        assert response(sock).endswith(b"hello")
-
-
-def test_broken_framing_is_said_and_ends_the_connection(
-    served: Serving, part: int
-) -> None:
-    with served.connect() as sock:
-        sock.sendall(put(-1, b"Transfer-Encoding: chunked") + b"3\r\nabcX")
-        index, intake = served.next()
-        _, end, error = served.receive(index, intake, part, 0, 100)
-        assert end == "failed"
-        assert os.strerror(error) == "Bad message"
-        intake.answer(400, b"", b"no")
-        assert b"Connection: close" in response(sock)
-
-
 def test_a_client_that_waits_for_100_is_told_when_its_body_is_wanted(
     served: Serving, part: int
 ) -> None:

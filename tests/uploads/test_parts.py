@@ -252,7 +252,13 @@ def test_no_symbolic_link_is_followed(
     ("code", "status"),
     [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EFBIG, 507)]
     + [(errno.EACCES, 403), (errno.EROFS, 403), (errno.ENAMETOOLONG, 400)]
-    + [(errno.ENOTDIR, 409), (errno.ELOOP, 409), (errno.EIO, 500), (None, 500)],
+    + [
+        (errno.ENOTDIR, 409),
+        (errno.ELOOP, 409),
+        (errno.EIO, 500),
+        (errno.EBADMSG, 400),
+        (None, 500),
+    ],
 )
 def test_what_a_client_is_told_of_an_error_has_no_path(
     code: int | None, status: int

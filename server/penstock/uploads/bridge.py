@@ -85,8 +85,8 @@ class EngineIntake:
     ) -> None:
         await trio.lowlevel.checkpoint()
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        self.answered = True
         self._intake.answer(status, lines.encode("latin-1"), body)
+        self.answered = True
 
     def stop(self) -> None:
         if self._done is not None:

@@ -71,4 +71,6 @@ def refusal_of(code: int | None) -> RefusedError:
         return RefusedError(409, "something else has the name of the file or a folder")
     if code == errno.ENAMETOOLONG:
         return RefusedError(400, "the name is too long")
+    if code == errno.EBADMSG:
+        return RefusedError(400, "the body's chunks are broken")
     return RefusedError(500, "the disk failed")
