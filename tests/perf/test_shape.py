@@ -94,6 +94,7 @@ def test_a_peer_that_is_not_set_up_to_pace_is_left_out(
     assert KINDS[name].unfit(replace(setup, download_bps=5)) is not None
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["penstock", "nginx"])
 def test_every_download_gets_its_limit(name: str, tmp_path: Path) -> None:
     kind = KINDS[name]
