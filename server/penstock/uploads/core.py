@@ -37,8 +37,9 @@ from penstock.uploads.service import (
     check_key_if_sent,
     new_key,
 )
+from penstock.uploads.settings import CORE_PATH
 
-PATH = "/upload"
+PATH = CORE_PATH
 METHODS = ("POST", "PUT", "HEAD", "DELETE", "OPTIONS")
 PARAMETERS_MAX = 16
 RANGES_SHOWN = 64  # by HEAD; who sends more of what is durable only wastes it

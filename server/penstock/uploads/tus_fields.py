@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from penstock.uploads.fields import refuse
 from penstock.uploads.model import Head, RefusedError
+from penstock.uploads.settings import TUS_PATH
 
 VERSION = "1.0.0"
-FILES = "/files"
+FILES = TUS_PATH
 METADATA_BYTES_MAX = 4096  # kept with each upload, and sent with each HEAD
 PARTS_MAX = 128  # they are sent with each HEAD, too
 PARTIAL = "partial"
