@@ -6,6 +6,8 @@ Python object is touched in the loop: this file hands over numbers and descripto
 reads counters.
 """
 
+cimport cython
+
 include "facade_names.pxi"
 include "facade_rows.pxi"
 include "facade_identity.pxi"

@@ -114,14 +114,20 @@ cdef inline void conn_forget_input(Engine* e, Conn* c) noexcept nogil:
     conn_drop_pending(c)
 
 
+cdef inline void intake_let_go(Engine* e, Intake* i) noexcept nogil:
+    """Nobody uses it any more. It has held its client until now: Python may have asked
+    for the name after the connection went."""
+    clients_leave(e.clients, i.client, HOLD_TRANSFER)
+    intakes_release(&e.intakes, i)
+
+
 cdef inline void conn_lose_intake(Engine* e, Conn* c) noexcept nogil:
     """Python hears of it with what it wants next, or now, if it waits."""
     cdef Intake* i = c.intake
     c.intake = NULL
     i.conn = NULL
-    clients_leave(e.clients, i.client, HOLD_TRANSFER)
     if i.unwanted:
-        intakes_release(&e.intakes, i)
+        intake_let_go(e, i)
     elif i.state != INTAKE_ASKED:
         intake_end(i, INTAKE_CUT, 0)
         intake_hand_over(&e.intakes, i, ASK_DONE)

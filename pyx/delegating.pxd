@@ -6,20 +6,22 @@ Both ways a letter names the intake (see there), and whoever gets it owns it.
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 
 from c_llhttp cimport HTTP_HEAD, llhttp_method_name
-from closing cimport conn_forget_input, conn_pause_receive
+from closing cimport conn_forget_input, conn_lose_intake, conn_pause_receive
 from conn cimport CONN_OPEN, DEADLINE_BODY, Conn
 from engine cimport ENGINE_DRAINING, Engine, conn_set_deadline
 from heads cimport head_begin, head_connection, head_end, head_length
 from http1 cimport http1_has_body, http1_init
 from identify cimport conn_client, identify
 from intake cimport (
-    ASK_NEW, ORDER_ANSWER, ORDER_DROP, ORDER_RECEIVE, ORDER_STOP, Intake,
-    intake_hand_over, intake_keep_text, intakes_live, intakes_release, intakes_take,
+    ASK_NEW, INTAKE_ASKED, ORDER_ANSWER, ORDER_DROP, ORDER_RECEIVE, ORDER_STOP, Intake,
+    intake_hand_over, intake_keep_text, intakes_at, intakes_live, intakes_release,
+    intakes_take,
 )
 from limits cimport COPY_BYTES, MESSAGE_TEXT_BYTES
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_take
 from request cimport FIELD_EXPECT, Request, request_drop_lines
 from respond cimport respond_status, response_closes, response_new, response_start
+from slab cimport slab_live
 from transfer cimport Transfer, transfer_add
 from uploading cimport (
     uploading_drop, uploading_leave, uploading_order, uploading_stop,
@@ -111,6 +113,20 @@ cdef inline void delegating_answer(Engine* e, Intake* i) noexcept nogil:
     uploading_leave(e, c)
     intakes_release(&e.intakes, i)
     response_start(e, c, t)
+
+
+cdef inline void delegating_abandon(Engine* e) noexcept nogil:
+    """The ring has failed, and with it all that was in flight: to Python, every peer
+    has left. A worker of the kernel may still use a buffer, so that it stays."""
+    cdef Intake* i
+    cdef uint32_t index
+    for index in range(e.intakes.slab.fresh):
+        i = intakes_at(&e.intakes, index)
+        if i.conn == NULL or not slab_live(&e.intakes.slab, index, i.generation):
+            continue
+        if i.state != INTAKE_ASKED:
+            i.buffer = NULL
+        conn_lose_intake(e, <Conn*>i.conn)
 
 
 cdef inline void delegating_letters(Engine* e) noexcept nogil:

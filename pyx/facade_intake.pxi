@@ -31,6 +31,7 @@ def intakes_news(Engine engine):
     return found
 
 
+@cython.no_gc_clear  # its end needs the engine
 cdef class Intake:
     cdef Engine engine
     cdef IntakeSlot* slot

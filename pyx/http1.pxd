@@ -74,8 +74,7 @@ cdef inline int http1_on_value(llhttp_t* p, const char* s, size_t n) noexcept no
 
 
 cdef inline int http1_on_value_end(llhttp_t* p) noexcept nogil:
-    request_end_value(http1_request(p))
-    return 0
+    return 0 if request_end_value(http1_request(p)) else HPE_USER
 
 
 cdef inline bint http1_method_is_known(uint8_t method) noexcept nogil:

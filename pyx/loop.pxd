@@ -12,7 +12,7 @@ from coalesce cimport (
     coalesce_due, coalesce_init, coalesce_learn, coalesce_measure, coalesce_wait_ns,
 )
 from conn cimport Conn
-from delegating cimport delegating_letters
+from delegating cimport delegating_abandon, delegating_letters
 from draining cimport drain_complete, drain_start
 from engine cimport (
     ENGINE_SERVING, ENGINE_STOPPED, MAIL_READY, MAIL_RETIME, MAIL_RETIME_ALL, MAIL_STOP,
@@ -243,6 +243,7 @@ cdef inline int loop_run(Engine* e) noexcept nogil:
         io_uring_submit(&e.ring.uring)  # void: the last CLOSEs
     accept_close(e)
     ring_exit(&e.ring)
+    delegating_abandon(e)
     recvbufs_free(&e.recvbufs)
     engine_tell(e, MAIL_STOPPED, e.drain_cut)
     return rc

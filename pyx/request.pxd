@@ -336,19 +336,21 @@ cdef inline bint request_add_value(Request* r, const char* s, size_t n) noexcept
     return request_add_line(r, s, n) and request_count_header(r, n)
 
 
-cdef inline void request_end_value(Request* r) noexcept nogil:
+cdef inline bint request_end_value(Request* r) noexcept nogil:
     cdef uint32_t end = r.arena_n
     if not r.in_value and not request_begin_value(r):
-        return
-    request_add_line(r, b"\r\n", 2)
+        return False
+    if not request_add_line(r, b"\r\n", 2):
+        return False
     if r.field == FIELD_OTHER:
-        return
+        return True
     end = r.arena_n
     while end > r.value_at and r.arena[end - 1] in (32, 9):
         end -= 1
     r.fields[r.field].at = &r.arena[r.value_at]
     r.fields[r.field].n = end - r.value_at
     r.arena_n = end
+    return True
 
 
 cdef inline uint8_t request_byte_before(

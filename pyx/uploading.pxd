@@ -17,6 +17,7 @@ from c_socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send
 from c_uring cimport *
 from closing cimport (
     conn_close, conn_forget_input, conn_keep_input, conn_pause_receive, conn_release,
+    intake_let_go,
 )
 from conn cimport (
     CONN_OPEN, DEADLINE_BODY, Conn, conn_pending,
@@ -24,14 +25,12 @@ from conn cimport (
 from engine cimport (
     OP_BODY, OP_NONE, OP_WRITE, Engine, conn_set_deadline, conn_userdata,
 )
-from finding cimport clients_leave
-from holders cimport HOLD_TRANSFER
 from http1 cimport HTTP1_REFUSED, http1_feed
 from intake cimport (
     ASK_DONE, INTAKE_ASKED, INTAKE_COMPLETE, INTAKE_CUT, INTAKE_ENOUGH, INTAKE_FAILED,
     INTAKE_GOES_ON, INTAKE_READY, INTAKE_RECEIVING, INTAKE_STOPPED, INTAKE_TIMEOUT,
     INTAKE_WRITING, Intake, intake_end, intake_hand_over, intake_make_buffer,
-    intake_room, intake_took, intake_wrote, intakes_release,
+    intake_room, intake_took, intake_wrote,
 )
 from intakepipe cimport (
     intakepipe_give, intakepipe_has_input, intakepipe_lowat, intakepipe_receive,
@@ -284,8 +283,7 @@ cdef inline void uploading_drop(Engine* e, Intake* i) noexcept nogil:
         return
     if c != NULL:
         uploading_leave(e, c)
-        clients_leave(e.clients, i.client, HOLD_TRANSFER)
-    intakes_release(&e.intakes, i)
+    intake_let_go(e, i)
     if c != NULL:
         conn_close(e, c)
 

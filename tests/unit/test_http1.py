@@ -236,6 +236,13 @@ def test_skipped_bytes_are_bounded_however_they_are_cut(
     assert [h["status"] for h in parse_all(_testing.Parser(), pieces)] == [status]
 
 
+def test_lists_that_do_not_fit_are_refused_also_where_nothing_is_added() -> None:
+    lines = b'If-Match: "' + b"x" * 7000 + b'"\r\n' + b'If-None-Match: "y"\r\n'
+    stream = SIMPLE[:-2] + lines + b"If-Match:\r\nIf-None-Match:\r\nIf-Match:\r\n"
+    parser = _testing.Parser(header_bytes=16_000)
+    assert [h["status"] for h in parse_all(parser, [stream + b"X: y\r\n"])] == [431]
+
+
 def test_the_bound_of_a_head_is_the_same_at_every_cut() -> None:
     limits = {"target": 10, "header_bytes": 20}
     for spaces in range(1020, 1033):

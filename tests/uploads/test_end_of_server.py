@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import noise
 from tests.serving import Client
+from tests.tracing import failing, traced
 from tests.uploads.served import Begun, UploadSite, head
 
 DATA = noise(2_000_000, 41)
@@ -57,3 +58,21 @@ def test_an_upload_may_end_while_the_server_drains(
         assert client.closed()
     assert site.server.process.wait(10) == 0
     assert (site.root / "drained.bin").read_bytes() == DATA
+
+
+def test_what_came_is_kept_when_the_kernel_ends_the_ring(
+    start_uploads: Callable[..., UploadSite],
+) -> None:
+    """Nothing that was in flight is answered any more; Python must not wait for it."""
+    site = start_uploads()
+    begun = site.begin("lost.bin", len(DATA))
+    with site.server.client() as client:
+        begin_to_send(client, begun)
+        site.server.extra["may_exit"] = True
+        with traced(site.server, *failing("io_uring_enter", "EFAULT")):
+            assert site.server.process.wait(10) == 1
+    assert "Bad address" in site.server.log.read_text()
+    begun.site = start_uploads()
+    offset = begun.offset()
+    assert 0 < offset <= SENT
+    assert begun.put(offset, DATA[offset:]).status == 200
