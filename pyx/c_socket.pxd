@@ -77,6 +77,13 @@ cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(
         int family, const void* address, char* text, unsigned int n)
 
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, ...)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    enum:
+        SIOCINQ
+
 cdef extern from "<poll.h>" nogil:
     enum:
         POLLIN

@@ -161,6 +161,7 @@ cdef extern from "<liburing.h>" nogil:
         IORING_CQE_F_NOTIF
         IORING_CQE_BUFFER_SHIFT
         IORING_ASYNC_CANCEL_ALL
+        IOSQE_ASYNC
         IOSQE_BUFFER_SELECT
         IOSQE_CQE_SKIP_SUCCESS
         IORING_OP_ACCEPT

@@ -22,6 +22,7 @@ from intake cimport (
     ASK_DONE, INTAKE_ASKED, INTAKE_CUT, Intake, intake_end, intake_hand_over,
     intakes_release,
 )
+from intakeblock cimport intakeblock_give
 from limits cimport PENDING_TOTAL_BYTES_MAX
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
@@ -126,6 +127,7 @@ cdef inline void conn_lose_intake(Engine* e, Conn* c) noexcept nogil:
     cdef Intake* i = c.intake
     c.intake = NULL
     i.conn = NULL
+    intakeblock_give(e, i)
     if i.unwanted:
         intake_let_go(e, i)
     elif i.state != INTAKE_ASKED:

@@ -35,6 +35,7 @@ cdef struct Counters:
     int64_t timeouts_write
     int64_t timeouts_body
     int64_t bytes_received    # of bodies that Python asked for
+    int64_t bytes_past_cache  # of these, written to the disk itself
     int64_t loops
     int64_t cqes
     int64_t cq_overflows

@@ -18,6 +18,7 @@ from intake cimport (
     intakes_take,
 )
 from limits cimport COPY_BYTES, MESSAGE_TEXT_BYTES
+from intakewait cimport intakewait_begin
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_take
 from request cimport FIELD_EXPECT, Request, request_drop_lines
 from respond cimport respond_status, response_closes, response_new, response_start
@@ -56,6 +57,7 @@ cdef inline Intake* delegating_new(Engine* e, Conn* c) noexcept nogil:
     if i == NULL:
         return NULL
     i.conn = c
+    intakewait_begin(i)
     i.chunked = r.chunked
     i.http_1_0 = r.http_1_0
     i.expects = (
@@ -125,7 +127,8 @@ cdef inline void delegating_abandon(Engine* e) noexcept nogil:
         if i.conn == NULL or not slab_live(&e.intakes.slab, index, i.generation):
             continue
         if i.state != INTAKE_ASKED:
-            i.buffer = NULL
+            i.buffer = i.own = NULL
+            i.block = False
         conn_lose_intake(e, <Conn*>i.conn)
 
 

@@ -17,6 +17,7 @@ from c_uring cimport io_uring_cqe
 from c_atomic cimport atomic_load_ptr, atomic_store_u32
 from clients cimport CLIENT_FIRST, Clients, clients_at
 from coalesce cimport Coalesce
+from blocks cimport Blocks, blocks_free, blocks_init
 from conn cimport (
     CONN_OPEN, DEADLINE_IDLE, TIMER_CONN, Conn, conn_drop_pending,
 )
@@ -117,6 +118,7 @@ cdef struct Engine:
     Line* lines            # by row, of the server and the groups
     uint32_t gates_n
     Intakes intakes        # requests that Python answers
+    Blocks blocks
     Sense* senses          # by slot of the connection, lazily touched
     int64_t sense_due_ns   # when the next sweep is
     uint32_t sense_at      # slot that was looked at last
@@ -351,6 +353,8 @@ cdef inline int engine_init(Engine* e, uint64_t seed) noexcept nogil:
     if rc == 0:
         rc = intakes_init(&e.intakes, e.limits.max_intakes)
     if rc == 0:
+        rc = blocks_init(&e.blocks, e.limits.max_intakes > 0)
+    if rc == 0:
         rc = pipes_init(&e.pipes, e.limits.pipes, e.limits.pipe_bytes)
     if rc == 0:
         e.copy_buffer = <char*>malloc(COPY_BYTES)
@@ -368,6 +372,7 @@ cdef inline void engine_free(Engine* e) noexcept nogil:
     mapping_free(e.senses, sizeof(Sense) * engine_slots(e))
     e.senses = NULL
     intakes_free(&e.intakes)
+    blocks_free(&e.blocks)
     mailbox_free(&e.inbox)
     mailbox_free(&e.outbox)
     if e.files.buckets != NULL:

@@ -2,6 +2,7 @@
 
 from libc.stdlib cimport calloc, free
 
+from blocks cimport blocks_used
 from c_atomic cimport atomic_add_i64, atomic_load_u32
 from c_file cimport F_DUPFD_CLOEXEC, close, fcntl
 from conn cimport Conn as EngineConn
@@ -16,7 +17,7 @@ from engine cimport (
 from gate cimport gate_free, gate_init
 from limiter cimport limiter_of_transfer
 from limits cimport (
-    LISTENERS_MAX, REFUSAL_SLOTS, TARGET_BYTES_MAX, Limits,
+    BLOCKS_MAX, LISTENERS_MAX, REFUSAL_SLOTS, TARGET_BYTES_MAX, Limits,
 )
 from loop cimport loop_run
 from mailbox cimport Letter, mailbox_drain_fd, mailbox_post, mailbox_take
@@ -264,6 +265,9 @@ cdef class Engine:
             "timeouts_body_total": e.counters.timeouts_body,
             "intakes": e.intakes.slab.used,
             "bytes_received_total": e.counters.bytes_received,
+            "bytes_past_cache_total": e.counters.bytes_past_cache,
+            "blocks": blocks_used(&e.blocks),
+            "blocks_limit": BLOCKS_MAX,
         }
 
     cdef dict transfer_statistics(self):

@@ -84,10 +84,11 @@ cdef class Intake:
         """Of the last order, once it is done."""
         return self.slot.taken, ENDS[self.slot.end], self.slot.error
 
-    def receive(self, int fd, int64_t offset, int64_t most_bytes):
+    def receive(self, int fd, int64_t offset, int64_t most_bytes, int direct_fd=-1):
         if offset < 0 or most_bytes < 0:
             raise ValueError("offset and most_bytes: not below 0")
         self.slot.fd = fd
+        self.slot.direct_fd = direct_fd
         self.slot.offset = offset
         self.slot.left = most_bytes
         self.stopping = False

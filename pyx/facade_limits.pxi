@@ -1,8 +1,9 @@
 """Limits: what can be set of an engine, with bounds, and the paths left to Python."""
 
 from delegate cimport DELEGATE_BYTES_MAX, DELEGATES_MAX, Delegates
-from intakepipe cimport WRITE_AUTO, WRITE_COPY
-from limits cimport INTAKES_MAX, RANGES_MAX, TARGET_BYTES_MAX, Limits
+from limits cimport (
+    INTAKES_MAX, RANGES_MAX, TARGET_BYTES_MAX, WRITE_AUTO, WRITE_DIRECT, Limits,
+)
 from strategy cimport TRANSMIT_AUTO, TRANSMIT_ZEROCOPY
 
 SECOND = 1_000_000_000
@@ -32,7 +33,7 @@ LIMITS = {
     "sq_entries": (1024, 8, 32768),
     "iowq_workers": (4, 1, 256),
     "max_intakes": (0, 0, INTAKES_MAX),
-    "write_path": (WRITE_AUTO, WRITE_AUTO, WRITE_COPY),
+    "write_path": (WRITE_AUTO, WRITE_AUTO, WRITE_DIRECT),
     "body_timeout_ns": (30 * SECOND, SECOND // 1000, 86400 * SECOND),
     "show_dotfiles": (0, 0, 1),
 }

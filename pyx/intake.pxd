@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
 
+from c_assert cimport ENGINE_ASSERT
 from limits cimport INTAKE_BUFFER_BYTES
 from mailbox cimport Letter, Mailbox, mailbox_free, mailbox_init, mailbox_post
 from slab cimport (
@@ -60,15 +61,24 @@ cdef struct Intake:
     int64_t body_left      # of the message; -1: only its end will tell
     # The order: into which file, from where on, and how much.
     int fd
+    int direct_fd          # of the same file, with O_DIRECT; -1: none
     int64_t offset
     int64_t left           # that may still be received
     int64_t taken          # that is in the file
-    char* buffer
+    char* buffer           # its own, or a block
+    char* own              # meanwhile; NULL: it is the buffer
+    uint32_t buffer_bytes
     uint32_t buffer_n      # received, not written
+    uint8_t block          # the buffer is one of the pool
+    uint8_t past_cache     # as what is being written goes
+    uint8_t drained        # a RECV into it found less than it asked for
+    uint32_t asked
     int pipe               # of the pool, while something is in it; -1: none
     int64_t piped          # bytes in it
     int lowat              # of the socket, as it was told; 0: not told
-    uint8_t polls          # what is in flight is a POLL, not a RECV
+    uint32_t step          # bytes that are awaited at a time (intakewait)
+    int64_t waits_since_ns
+    uint8_t polls          # what is or was in flight is a POLL, not a RECV
     # The head for Python, then its answer.
     char* text
     uint32_t text_n
@@ -127,12 +137,13 @@ cdef inline Intake* intakes_take(Intakes* s) noexcept nogil:
         return NULL
     i = intakes_at(s, <uint32_t>index)
     i.index = <uint32_t>index
-    i.pipe = -1
+    i.pipe = i.direct_fd = -1
     i.generation = slab_generation(&s.slab, i.index)
     return i
 
 
 cdef inline void intake_forget(Intake* i) noexcept nogil:
+    ENGINE_ASSERT(not i.block)
     free(i.text)
     free(i.buffer)
     i.text = i.buffer = NULL
@@ -183,13 +194,13 @@ cdef inline bint intake_keep_text(
 cdef inline bint intake_make_buffer(Intake* i) noexcept nogil:
     if i.buffer == NULL:
         i.buffer = <char*>malloc(INTAKE_BUFFER_BYTES)
+        i.buffer_bytes = INTAKE_BUFFER_BYTES
     return i.buffer != NULL
 
 
 cdef inline uint32_t intake_room(const Intake* i) noexcept nogil:
     """Bytes of the body that the buffer may still take."""
-    cdef int64_t n = min(
-        <int64_t>INTAKE_BUFFER_BYTES - i.buffer_n, i.left - i.buffer_n)
+    cdef int64_t n = min(<int64_t>i.buffer_bytes, i.left) - i.buffer_n
     if i.body_left >= 0:
         n = min(n, i.body_left)
     return <uint32_t>max(n, 0)

@@ -6,64 +6,25 @@ That is one copy instead of two. A pipe of the pool is held while there is somet
 it, and not while a client is waited for.
 """
 
-from libc.errno cimport EAGAIN, EINTR, EMFILE, errno
-from libc.stdint cimport int64_t, uint64_t
+from libc.errno cimport EMFILE, errno
+from libc.stdint cimport int64_t
 
 from c_file cimport SPLICE_F_MOVE, SPLICE_F_NONBLOCK, splice
-from c_socket cimport (
-    MSG_DONTWAIT, MSG_PEEK, POLLIN, SO_RCVLOWAT, SOL_SOCKET, recv, setsockopt,
-)
 from c_uring cimport *
 from conn cimport Conn
-from engine cimport OP_BODY, OP_WRITE, Engine, conn_userdata
-from intake cimport INTAKE_RECEIVING, INTAKE_WRITING, Intake
+from engine cimport OP_WRITE, Engine, conn_userdata
+from intake cimport INTAKE_WRITING, Intake
+from intakewait cimport intakewait_room
+from limits cimport WRITE_AUTO, WRITE_SPLICE
 from pipes cimport Pipe, pipe_ready, pipes_discard, pipes_take
 from ring cimport ring_counted_sqe
 from transmit cimport transmit_pipe_back
 
 
-cdef enum WritePath:
-    WRITE_AUTO
-    WRITE_SPLICE
-    WRITE_COPY
-
-cdef enum:
-    # Of less, a copy costs less than a pipe and a worker.
-    INTAKEPIPE_LEAST_BYTES = 65536
-    INTAKEPIPE_LOWAT_BYTES = 524288
-
-
-cdef inline void intakepipe_lowat(Conn* c, Intake* i, int n) noexcept nogil:
-    """Wake us for so much, or for the end: a body comes in many segments."""
-    if i.lowat == n:
-        return
-    i.lowat = n
-    setsockopt(c.fd, SOL_SOCKET, SO_RCVLOWAT, &n, sizeof(n))  # void: a wish
-
-
-cdef inline bint intakepipe_has_input(const Conn* c) noexcept nogil:
-    """Less than the low-water mark may have come."""
-    cdef char first
-    return recv(c.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0
-
-
-cdef inline int64_t intakepipe_room(const Intake* i) noexcept nogil:
-    return min(i.left, i.body_left)
-
-
 cdef inline bint intakepipe_wanted(const Engine* e, const Intake* i) noexcept nogil:
     return (
-        e.limits.write_path != WRITE_COPY and not i.chunked and i.buffer_n == 0
-        and intakepipe_room(i) >= INTAKEPIPE_LEAST_BYTES)
-
-
-cdef inline void intakepipe_poll(Engine* e, Conn* c, Intake* i) noexcept nogil:
-    cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
-    io_uring_prep_poll_add(sqe, c.fd, POLLIN)
-    io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_BODY))
-    c.in_flight += 1
-    i.polls = True
-    i.state = INTAKE_RECEIVING
+        e.limits.write_path in (WRITE_AUTO, WRITE_SPLICE)
+        and i.buffer_n == 0 and not i.block)
 
 
 cdef inline void intakepipe_write(Engine* e, Conn* c, Intake* i) noexcept nogil:
@@ -95,7 +56,7 @@ cdef inline int64_t intakepipe_fill(Engine* e, Conn* c, Intake* i) noexcept nogi
     if not pipe_ready(p):
         return -EMFILE  # not for long: meanwhile a copy does
     n = splice(
-        c.fd, NULL, p.writer, NULL, <size_t>min(intakepipe_room(i), p.bytes),
+        c.fd, NULL, p.writer, NULL, <size_t>min(intakewait_room(i), p.bytes),
         SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
     if n < 0:
         return -errno
@@ -104,8 +65,7 @@ cdef inline int64_t intakepipe_fill(Engine* e, Conn* c, Intake* i) noexcept nogi
 
 
 cdef inline bint intakepipe_receive(Engine* e, Conn* c, Intake* i) noexcept nogil:
-    """Begin to move what there is, or to wait for it. False: no pipe is free, or the
-    stream is at its end."""
+    """Move what there is. False: no pipe is free, or a RECV will tell why not."""
     cdef int64_t n
     # Half of them at most: a download that waits for one would else find it taken again
     # by an upload whose socket is never empty.
@@ -115,17 +75,12 @@ cdef inline bint intakepipe_receive(Engine* e, Conn* c, Intake* i) noexcept nogi
     if i.pipe < 0:
         return False
     n = intakepipe_fill(e, c, i)
-    if n > 0:
-        i.body_left -= n
-        e.counters.bytes_received += n
-        intakepipe_write(e, c, i)
-        return True
-    intakepipe_give(e, i)
-    if n != -EAGAIN and n != -EINTR:
-        return False  # a RECV will tell
-    intakepipe_lowat(
-        c, i, <int>min(intakepipe_room(i), <int64_t>INTAKEPIPE_LOWAT_BYTES))
-    intakepipe_poll(e, c, i)
+    if n <= 0:
+        intakepipe_give(e, i)
+        return False
+    i.body_left -= n
+    e.counters.bytes_received += n
+    intakepipe_write(e, c, i)
     return True
 
 

@@ -35,7 +35,7 @@ cdef struct Limits:
     uint32_t busy_poll_us          # NAPI busy polling of the ring; 0: none
     uint32_t transmit              # TransmitMode (strategy.pxd)
     uint32_t max_intakes           # requests that Python answers, at once; more: 503
-    uint32_t write_path            # WritePath (intakepipe.pxd)
+    uint32_t write_path            # WritePath
     int64_t body_timeout_ns        # a body that is wanted and makes no progress
     Delegates delegates            # whose requests those are
     # Of the present identity: what is kept of a trusted proxy's request.
@@ -100,6 +100,16 @@ cdef enum:
     # What is collected of a body before it is written.
     INTAKE_BUFFER_BYTES = 131072
     INTAKES_MAX = 4096
+    # For whom much comes fast: a huge page each. Each write takes a worker from cold
+    # downloads while it lasts.
+    BLOCK_BYTES = 2097152
+    BLOCKS_MAX = 4
+
+cdef enum WritePath:
+    WRITE_AUTO
+    WRITE_SPLICE
+    WRITE_COPY
+    WRITE_DIRECT
 
 cdef extern from *:
     """

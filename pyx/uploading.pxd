@@ -8,7 +8,7 @@ write waits for a disk nothing is received, and the peer's window closes.
 Bytes are in the file when Python hears of them, which says nothing of the disk.
 """
 
-from libc.errno cimport EAGAIN, EBADMSG, EINTR, EIO, ENOMEM
+from libc.errno cimport EAGAIN, EBADMSG, EINTR, EINVAL, EIO, ENOMEM
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -32,11 +32,19 @@ from intake cimport (
     INTAKE_WRITING, Intake, intake_end, intake_hand_over, intake_make_buffer,
     intake_room, intake_took, intake_wrote,
 )
-from intakepipe cimport (
-    intakepipe_give, intakepipe_has_input, intakepipe_lowat, intakepipe_receive,
-    intakepipe_wanted, intakepipe_write, intakepipe_wrote,
+from intakeblock cimport (
+    intakeblock_give, intakeblock_is_due, intakeblock_piece, intakeblock_take,
+    intakeblock_wanted,
 )
-from limits cimport INTAKE_BUFFER_BYTES
+from intakepipe cimport (
+    intakepipe_give, intakepipe_receive, intakepipe_wanted, intakepipe_write,
+    intakepipe_wrote,
+)
+from intakewait cimport (
+    intakewait_has_input, intakewait_input, intakewait_is_fast, intakewait_is_here,
+    intakewait_learn, intakewait_lowat, intakewait_poll,
+)
+from limits cimport INTAKE_BUFFER_BYTES, WRITE_COPY
 from request cimport Request
 from ring cimport ring_counted_sqe, ring_sqe
 from userdata cimport userdata_pack
@@ -46,6 +54,8 @@ cdef enum:
     # Of a chunked body, what comes is decoded from the buffer's second half into the
     # first.
     UPLOADING_HALF_BYTES = INTAKE_BUFFER_BYTES // 2
+    # Received in one go, so that others get their turn in between.
+    UPLOADING_PIECE_BYTES = 524288
 
 
 cdef inline void uploading_continue(Conn* c, Intake* i) noexcept nogil:
@@ -104,8 +114,8 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
     if i.body_left == 0:
         intake_end(i, INTAKE_COMPLETE, 0)
     elif i.left == i.buffer_n:
-        intake_end(i, INTAKE_ENOUGH, 0)
-    elif i.stopping and not (i.polls and intakepipe_has_input(c)):
+        intake_end(i, INTAKE_STOPPED if i.stopping else INTAKE_ENOUGH, 0)
+    elif i.stopping and (i.chunked or not intakewait_has_input(c)):
         intake_end(i, INTAKE_STOPPED, 0)
     elif i.late:
         intake_end(i, INTAKE_TIMEOUT, 0)
@@ -114,20 +124,43 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
 
 
 cdef inline void uploading_receive(Engine* e, Conn* c, Intake* i) noexcept nogil:
+    """However a POLL ended, what there is is taken before the next."""
+    cdef bint polled = i.polls
     conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
     i.polls = False
-    if intakepipe_wanted(e, i) and intakepipe_receive(e, c, i):
-        return
-    uploading_copy(e, c, i)
+    if i.drained:
+        intakeblock_give(e, i)
+    if i.block or not intakewait_is_fast(i) or e.limits.write_path == WRITE_COPY:
+        uploading_copy(e, c, i)
+    elif intakewait_is_here(c, i):
+        if not polled:  # it came while the last was written
+            i.waits_since_ns = e.now_ns
+        intakewait_learn(e, i)
+        uploading_move(e, c, i)
+    elif polled:
+        i.step //= 2
+        uploading_copy(e, c, i)
+    else:
+        intakewait_poll(e, c, i)
+
+
+cdef inline void uploading_move(Engine* e, Conn* c, Intake* i) noexcept nogil:
+    if intakeblock_wanted(e, i) and intakeblock_take(e, i):
+        uploading_copy(e, c, i)
+    elif not intakepipe_wanted(e, i) or not intakepipe_receive(e, c, i):
+        uploading_copy(e, c, i)
 
 
 cdef inline void uploading_copy(Engine* e, Conn* c, Intake* i) noexcept nogil:
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
     cdef char* at = i.buffer + (
         <uint32_t>UPLOADING_HALF_BYTES if i.chunked else i.buffer_n)
-    if i.lowat > 1:  # there may be less to come than a pipe waited for
-        intakepipe_lowat(c, i, 1)
-    io_uring_prep_recv(sqe, c.fd, at, uploading_room(i), 0)
+    cdef uint32_t n = min(uploading_room(i), <uint32_t>UPLOADING_PIECE_BYTES)
+    if i.buffer_n == 0:
+        i.waits_since_ns = e.now_ns
+    i.asked = n
+    intakewait_lowat(c, i, 1)
+    io_uring_prep_recv(sqe, c.fd, at, n, MSG_DONTWAIT if i.block else 0)
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_BODY))
     c.in_flight += 1
     i.state = INTAKE_RECEIVING
@@ -135,8 +168,12 @@ cdef inline void uploading_copy(Engine* e, Conn* c, Intake* i) noexcept nogil:
 
 cdef inline void uploading_write(Engine* e, Conn* c, Intake* i) noexcept nogil:
     cdef io_uring_sqe* sqe = ring_counted_sqe(&e.ring)
+    cdef uint32_t n = intakeblock_piece(i)
     io_uring_prep_write(
-        sqe, i.fd, i.buffer, i.buffer_n, <uint64_t>(i.offset + i.taken))
+        sqe, i.direct_fd if i.past_cache else i.fd, i.buffer, n,
+        <uint64_t>(i.offset + i.taken))
+    if i.past_cache:
+        io_uring_sqe_set_flags(sqe, IOSQE_ASYNC)  # it would block, and end there anyway
     io_uring_sqe_set_data64(sqe, conn_userdata(c, OP_WRITE))
     c.in_flight += 1
     i.state = INTAKE_WRITING
@@ -144,7 +181,8 @@ cdef inline void uploading_write(Engine* e, Conn* c, Intake* i) noexcept nogil:
 
 cdef inline void uploading_done(Engine* e, Conn* c, Intake* i) noexcept nogil:
     """Nothing of the order is in flight."""
-    intakepipe_lowat(c, i, 1)
+    intakewait_lowat(c, i, 1)
+    intakeblock_give(e, i)
     if i.unwanted:
         i.state = INTAKE_ASKED
         uploading_drop(e, i)
@@ -164,7 +202,8 @@ cdef inline void uploading_go(Engine* e, Conn* c) noexcept nogil:
     uploading_judge(c, i)
     if i.piped:
         intakepipe_write(e, c, i)
-    elif i.buffer_n and (i.end or uploading_room(i) == 0):
+    elif intakeblock_is_due(i) or (
+            i.buffer_n and (i.end or uploading_room(i) == 0)):
         uploading_write(e, c, i)
     elif i.end:
         uploading_done(e, c, i)
@@ -196,6 +235,7 @@ cdef inline void uploading_came(
 
 cdef inline void on_body(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Intake* i = c.intake
+    i.drained = i.block and not i.polls and <uint32_t>max(res, 0) < i.asked
     if res > 0 and not i.polls and c.state == CONN_OPEN:
         e.counters.bytes_received += res
         uploading_came(e, c, i, <size_t>res)
@@ -209,12 +249,22 @@ cdef inline void on_body(Engine* e, Conn* c, int res) noexcept nogil:
     uploading_go(e, c)
 
 
+cdef inline void uploading_wrote(Engine* e, Intake* i, int n) noexcept nogil:
+    if i.past_cache:
+        e.counters.bytes_past_cache += n
+    elif <uint32_t>n == i.buffer_bytes:
+        intakewait_learn(e, i)
+    intake_wrote(i, n)
+
+
 cdef inline void on_write(Engine* e, Conn* c, int res) noexcept nogil:
     cdef Intake* i = c.intake
     if res > 0 and i.pipe >= 0:
         intakepipe_wrote(e, i, res)
     elif res > 0:
-        intake_wrote(i, res)
+        uploading_wrote(e, i, res)
+    elif res == -EINVAL and i.past_cache:
+        i.direct_fd = -1  # the file system has other rules: not past its cache, then
     elif res not in (-EINTR, -EAGAIN):
         i.end = INTAKE_FAILED  # whatever else had ended it
         i.error = -res if res else EIO
@@ -243,7 +293,7 @@ cdef inline void uploading_late(Engine* e, Conn* c) noexcept nogil:
     conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
     if c.intake == NULL or c.intake.state != INTAKE_RECEIVING:
         return
-    if not intakepipe_has_input(c):
+    if not intakewait_has_input(c):
         e.counters.timeouts_body += 1
         c.intake.late = True
     uploading_cancel(e, c)
@@ -254,7 +304,7 @@ cdef inline void uploading_order(Engine* e, Intake* i) noexcept nogil:
     i.end = INTAKE_GOES_ON
     i.error = 0
     i.taken = i.buffer_n = 0
-    i.stopping = i.late = False
+    i.stopping = i.late = i.drained = False
     i.state = INTAKE_READY
     if c == NULL or c.state != CONN_OPEN:
         intake_end(i, INTAKE_CUT, 0)
@@ -294,4 +344,8 @@ cdef inline void uploading_stop(Engine* e, Intake* i) noexcept nogil:
         return  # it has ended already
     i.stopping = True
     if c != NULL:
+        # What has come is kept, but a peer that brings more and more is not waited for.
+        i.left = min(
+            i.left,
+            i.buffer_n + i.piped + <int64_t>conn_pending(c) + intakewait_input(c))
         uploading_cancel(e, c)

@@ -263,7 +263,7 @@ class EngineLimits(TypedDict, total=False):
     iowq_workers: int  # 4
     show_dotfiles: int  # 0 or 1
     max_intakes: int  # 0: requests left to Python at once; more are answered 503
-    write_path: int  # 0 auto, 1 splice, 2 copy
+    write_path: int  # 0 auto, 1 splice, 2 copy, 3 direct
     body_timeout_ns: int  # 30 s without a byte of a body that is wanted
 
 class EngineStatistics(TypedDict):
@@ -302,6 +302,9 @@ class EngineStatistics(TypedDict):
     timeouts_body_total: int
     intakes: int  # requests that Python has not answered yet
     bytes_received_total: int  # of bodies that Python asked for
+    bytes_past_cache_total: int  # of these, written to the disk itself
+    blocks: int  # buffers of such writes in use
+    blocks_limit: int
     pipes: int  # pipes out of the pool now
     pipes_limit: int
     receive_buffers: int  # provided buffers held by connections now

@@ -31,9 +31,12 @@ class Intake:
         """Of the last order: bytes in the file; complete, enough, cut, timeout, stopped
         or failed; errno of the latter (EBADMSG: the body's framing is broken)."""
 
-    def receive(self, fd: int, offset: int, most_bytes: int) -> None:
-        """Order: move the body into the file ``fd``, which stays open until the end is
-        told."""
+    def receive(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = -1
+    ) -> None:
+        """Order: move the body into the file ``fd``. With ``direct_fd``, the same file
+        opened with O_DIRECT, large pieces may go to the disk past the page cache. Both
+        stay open until the end is told."""
 
     def stop(self) -> None:
         """End the order; its end is told."""

@@ -324,7 +324,8 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         sensing_seconds_total
         first_byte_sum_ns
         timeouts_idle_total timeouts_header_total timeouts_write_total
-        timeouts_body_total intakes bytes_received_total pipes
+        timeouts_body_total intakes bytes_received_total bytes_past_cache_total blocks
+        pipes
         receive_buffers pending_bytes pending_cut_total sqes_in_flight cache_entries
         cache_bytes cache_hits_total cache_misses_total cache_evictions_total
         sidecars_stale_total loops_total cqes_total cq_overflows_total"""
@@ -335,6 +336,7 @@ def engine_numbers(index: int = 0, cpu: int = 0, **changed: Any) -> dict[str, An
         **dict.fromkeys(zero.split(), 0),
         "connections_limit": 16384,
         "pipes_limit": 8,
+        "blocks_limit": 4,
         "receive_buffers_limit": 1024,
         "responses_total": {},
         "encoded_total": {"br": 0, "gzip": 0, "zstd": 0},

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from penstock.uploads.model import End, Head, Received
+from penstock.uploads.model import NO_FD, End, Head, Received
 
 
 def head(
@@ -44,7 +44,9 @@ class FakeIntake:
     hangs: trio.Event = field(default_factory=trio.Event)
     stopped: trio.Event = field(default_factory=trio.Event)
 
-    async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
+    async def receive(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+    ) -> Received:
         assert not self.answers
         self.was_asked = True
         await trio.lowlevel.checkpoint()

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from penstock.uploads.model import (
+    NO_FD,
     End,
     Head,
     Received,
@@ -103,7 +104,9 @@ class Body:
     waits: trio.Event = field(default_factory=trio.Event)
     stopped: trio.Event = field(default_factory=trio.Event)
 
-    async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
+    async def receive(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+    ) -> Received:
         name = _name_of(fd)
         end = min(self.position + most_bytes, len(self.data))
         n = 0

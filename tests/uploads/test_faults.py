@@ -18,7 +18,13 @@ import pytest
 
 from penstock.errors import PenstockError
 from penstock.uploads import spans
-from penstock.uploads.model import End, Received, RefusedError, SessionState
+from penstock.uploads.model import (
+    NO_FD,
+    End,
+    Received,
+    RefusedError,
+    SessionState,
+)
 from penstock.uploads.store import FileStore
 from penstock.uploads.writer import Writer
 from tests.uploads import victim
@@ -198,7 +204,9 @@ async def test_a_part_that_is_shortened_while_bytes_come_ends_its_upload(
     places: Places,
 ) -> None:
     class Shortening(Body):
-        async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
+        async def receive(
+            self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+        ) -> Received:
             received = await super().receive(fd, offset, most_bytes)
             os.ftruncate(fd, 40)
             return received

@@ -10,7 +10,7 @@ import trio.testing
 from hypothesis import given, strategies as st
 
 from penstock.durations import SECOND_NS
-from penstock.uploads.model import End, Head, Received
+from penstock.uploads.model import NO_FD, End, Head, Received
 from penstock.uploads.pacing import (
     DEPTH_NS,
     PIECE_BYTES_MIN,
@@ -31,7 +31,9 @@ class Body:
         self.orders: list[int] = []
         self.stopped = False
 
-    async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
+    async def receive(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+    ) -> Received:
         del fd, offset
         await trio.lowlevel.checkpoint()
         n_bytes = min(most_bytes, self.left)

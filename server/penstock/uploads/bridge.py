@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from penstock import _engine
-from penstock.uploads.model import End, Head, Intake, Received
+from penstock.uploads.model import NO_FD, End, Head, Intake, Received
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,10 @@ class EngineIntake:
         if self._done is not None:
             self._done.set()
 
-    async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
-        return await self._order(fd, offset, most_bytes)
+    async def receive(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+    ) -> Received:
+        return await self._order(fd, offset, most_bytes, direct_fd)
 
     async def ended(self) -> bool:
         """Whether anything follows the last byte, only the next chunk's head says."""
@@ -95,10 +97,12 @@ class EngineIntake:
     def drop(self) -> None:
         self._intake.drop()
 
-    async def _order(self, fd: int, offset: int, most_bytes: int) -> Received:
+    async def _order(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+    ) -> Received:
         """Cancelled, it returns when nothing is written to ``fd`` any more."""
         self._done = trio.Event()
-        self._intake.receive(fd, offset, most_bytes)
+        self._intake.receive(fd, offset, most_bytes, direct_fd)
         try:
             await self._done.wait()
         except trio.Cancelled:

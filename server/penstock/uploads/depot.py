@@ -118,11 +118,18 @@ class Depot:
         Raises:
             RefusedError: 500, it is not what was written, and the upload has failed.
         """
+        fd, _ = await self.open_both(upload, direct=False)
+        return fd
+
+    async def open_both(self, upload: Upload, *, direct: bool) -> tuple[int, int]:
+        """As ``open``; and one with O_DIRECT, or NO_FD."""
         if upload.id in self._failed:
             raise _has_failed()
         reach = spans.reach(upload.spans)
         try:
-            return await self.in_thread(self.parts.open, upload.id, upload.inode, reach)
+            return await self.in_thread(
+                self.parts.open_both, upload.id, upload.inode, reach, direct
+            )
         except LostPartError as error:
             raise await self.fail(upload, str(error)) from None
         except OSError as error:

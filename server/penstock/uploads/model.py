@@ -13,6 +13,9 @@ from enum import StrEnum
 from typing import Protocol
 
 
+NO_FD = -1
+
+
 class SessionState(StrEnum):
     """Of a session, which outlives connections and processes."""
 
@@ -76,10 +79,17 @@ class Intake(Protocol):
 
     head: Head
 
-    async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
+    async def receive(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+    ) -> Received:
         """Move the body into a file, ``most_bytes`` of it at most; the first call lets
         a client begin that waits for 100 Continue. Bytes are in the file when it
-        returns, which says nothing of the disk."""
+        returns, which says nothing of the disk.
+
+        Args:
+            direct_fd: of the same file, with O_DIRECT, for pieces that need not be in
+                the page cache.
+        """
 
     async def ended(self) -> bool:
         """Whether the body has no more. Of a chunked one that can be known only from

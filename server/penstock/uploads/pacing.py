@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from penstock.durations import SECOND_NS
-from penstock.uploads.model import End, Head, Intake, Received
+from penstock.uploads.model import NO_FD, End, Head, Intake, Received
 
 DEPTH_NS = 2 * SECOND_NS  # of its rate, a bucket holds at most
 PIECES_PER_SECOND = 20
@@ -102,7 +102,9 @@ class PacedIntake:
         self._pacer = pacer
         self._stopped = trio.Event()
 
-    async def receive(self, fd: int, offset: int, most_bytes: int) -> Received:
+    async def receive(
+        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+    ) -> Received:
         done = 0
         self._stopped = trio.Event()
         while True:
@@ -110,7 +112,8 @@ class PacedIntake:
             if self._stopped.is_set():
                 self._give_back(n_bytes, rate_bps)
                 return Received(done, End.PREEMPTED)
-            found = await self._intake.receive(fd, offset + done, n_bytes)
+            at = offset + done
+            found = await self._intake.receive(fd, at, n_bytes, direct_fd)
             self._give_back(n_bytes - found.n_bytes, rate_bps)
             done += found.n_bytes
             if found.end is not End.MORE or done >= most_bytes:

@@ -13,11 +13,14 @@ from typing import Final
 
 from penstock.errors import PenstockError
 from penstock.uploads import files
-from penstock.uploads.model import RefusedError
+from penstock.uploads.model import NO_FD, RefusedError
 
 SUFFIX: Final = ".part"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _MODE: Final = 0o600
+_DIRECT: Final = (
+    os.O_WRONLY | os.O_DIRECT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+)
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -95,6 +98,24 @@ class Parts:
         except BaseException:
             os.close(fd)
             raise
+        return fd
+
+    def open_both(
+        self, upload_id: str, inode: int, length: int, direct: bool
+    ) -> tuple[int, int]:
+        """As ``open``; and one to write past the page cache, or NO_FD."""
+        fd = self.open(upload_id, inode, length)
+        return fd, self._open_direct(upload_id, inode) if direct else NO_FD
+
+    def _open_direct(self, upload_id: str, inode: int) -> int:
+        """NO_FD where the file system has no such way, or no descriptor is left."""
+        try:
+            fd = os.open(part_name(upload_id), _DIRECT, dir_fd=self.fd)
+        except OSError:
+            return NO_FD
+        if os.fstat(fd).st_ino != inode:
+            os.close(fd)
+            return NO_FD
         return fd
 
     def check(self, upload_id: str, inode: int, length: int) -> None:

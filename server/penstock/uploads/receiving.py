@@ -27,6 +27,7 @@ class Reception:
 
     Attributes:
         fd: of the part.
+        direct_fd: as ``Intake.receive`` takes it.
         null_fd: for bytes that are durable already, which are thrown away.
         room: how many bytes, of so many from a position on, there is room for.
         checkpoint: called with the position every CHECKPOINT_BYTES.
@@ -34,6 +35,7 @@ class Reception:
 
     attempt: Attempt
     fd: int
+    direct_fd: int
     null_fd: int
     room: Callable[[int, int], int]
     checkpoint: Callable[[int], Awaitable[None]] | None
@@ -71,7 +73,10 @@ class Reception:
             most = min(most, self.room(position, most))
         if most <= 0:
             return Arrived(position, End.ERROR, errno.ENOSPC), True
-        fd = self.null_fd if covered else self.fd
-        got = await self.attempt.intake.receive(fd, position, most)
+        intake = self.attempt.intake
+        if covered:
+            got = await intake.receive(self.null_fd, position, most)
+        else:
+            got = await intake.receive(self.fd, position, most, self.direct_fd)
         arrived = Arrived(position + got.n_bytes, got.end, got.errno)
         return arrived, got.end is not End.MORE

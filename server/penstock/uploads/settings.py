@@ -11,8 +11,8 @@ from penstock.fieldtypes import Count, Duration, Folder, Size, between
 GIB = 1 << 30
 BYTES_MAX = 1 << 62
 DAY_NS = 86400 * SECOND_NS
-# How bodies get into files; the order is the engine's (intakepipe.pxd).
-WritePath = Literal["auto", "splice", "copy"]
+# How bodies get into files; the order is the engine's (limits.pxd).
+WritePath = Literal["auto", "splice", "copy", "direct"]
 
 CORE_PATH = "/upload"
 TUS_PATH = "/files"

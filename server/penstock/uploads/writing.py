@@ -7,6 +7,7 @@ from penstock.uploads import digests, files, spans
 from penstock.uploads.attempts import Attempt, preempted
 from penstock.uploads.depot import Depot
 from penstock.uploads.model import (
+    NO_FD,
     AttemptState,
     End,
     RefusedError,
@@ -19,6 +20,7 @@ from penstock.uploads.states import AttemptEvent
 from penstock.uploads.syncing import Checkpoints
 
 SHA256 = "sha-256"
+DIRECT_BYTES_MIN = 8 << 20  # of a range that need not be in the page cache
 _BLOCK_BYTES = 512  # of st_blocks, everywhere on Linux
 # The disk itself does not work, rather than that something is not possible now.
 _BROKEN = {errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
@@ -49,16 +51,26 @@ class Writing:
 
     async def run(self) -> None:
         """Raises RefusedError."""
-        fd = await self._depot.open(self._upload)
+        fd, direct_fd = await self._depot.open_both(
+            self._upload, direct=self._may_pass_cache()
+        )
         try:
             self._is_reserved = _is_reserved(fd, self._upload.length)
-            await self._run(fd)
+            await self._run(fd, direct_fd)
         finally:
             os.close(fd)
+            if direct_fd != NO_FD:
+                os.close(direct_fd)
             self._hold()
 
-    async def _run(self, fd: int) -> None:
-        arrived = await self._receive(fd)
+    def _may_pass_cache(self) -> bool:
+        """What is digested is read again right away, and what is small may well be."""
+        is_digested = self._digest is not None or self._upload.want
+        n_bytes = self._attempt.end - self._attempt.start
+        return not is_digested and n_bytes >= DIRECT_BYTES_MIN
+
+    async def _run(self, fd: int, direct_fd: int) -> None:
+        arrived = await self._receive(fd, direct_fd)
         self._depot.step("written")
         if self._whole:
             await self._check_length(arrived)
@@ -68,11 +80,13 @@ class Writing:
             await self._save(fd, arrived.position, self._reply(arrived))
         await self._end(arrived)
 
-    async def _receive(self, fd: int) -> Arrived:
+    async def _receive(self, fd: int, direct_fd: int) -> Arrived:
         checkpoints = Checkpoints(lambda position: self._save(fd, position, None))
         checkpoint = None if self._whole else checkpoints.note
         null_fd = self._depot.null_fd
-        reception = Reception(self._attempt, fd, null_fd, self._room, checkpoint)
+        reception = Reception(
+            self._attempt, fd, direct_fd, null_fd, self._room, checkpoint
+        )
         try:
             return await reception.receive(self._upload.spans, whole=self._whole)
         finally:
