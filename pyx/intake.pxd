@@ -76,6 +76,7 @@ cdef struct Intake:
     int pipe               # of the pool, while something is in it; -1: none
     int64_t piped          # bytes in it
     int lowat              # of the socket, as it was told; 0: not told
+    int lowat_most
     uint32_t step          # bytes that are awaited at a time (intakewait)
     int64_t waits_since_ns
     uint8_t polls          # what is or was in flight is a POLL, not a RECV

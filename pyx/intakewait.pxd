@@ -47,12 +47,21 @@ cdef inline bint intakewait_has_input(const Conn* c) noexcept nogil:
     return recv(c.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0
 
 
+cdef inline void intakewait_tell(const Conn* c, int lowat) noexcept nogil:
+    setsockopt(c.fd, SOL_SOCKET, SO_RCVLOWAT, &lowat, sizeof(lowat))  # void: a wish
+
+
 cdef inline void intakewait_lowat(Conn* c, Intake* i, int n) noexcept nogil:
-    """Wake us for so much, or for the end."""
+    """Wake us for so much, or for the end. The kernel makes the window as large as the
+    mark, and wakes already when nearly no window is left: so it is told of twice as
+    much before."""
     if i.lowat == n or (n == 1 and i.lowat == 0):
         return
+    if n > i.lowat_most:
+        intakewait_tell(c, 2 * n)
+        i.lowat_most = n
     i.lowat = n
-    setsockopt(c.fd, SOL_SOCKET, SO_RCVLOWAT, &n, sizeof(n))  # void: a wish
+    intakewait_tell(c, n)
 
 
 cdef inline void intakewait_begin(Intake* i) noexcept nogil:
@@ -76,8 +85,10 @@ cdef inline void intakewait_learn(const Engine* e, Intake* i) noexcept nogil:
 
 
 cdef inline bint intakewait_is_here(const Conn* c, const Intake* i) noexcept nogil:
-    """Whether a step has come."""
-    return intakewait_input(c) >= min(<int64_t>i.step, intakewait_room(i))
+    """Whether a step has come; once it was awaited, what there is has to do."""
+    cdef int64_t n = (
+        <uint32_t>INTAKEWAIT_LEAST_BYTES if i.polls else i.step)
+    return intakewait_input(c) >= min(n, intakewait_room(i))
 
 
 cdef inline void intakewait_poll(Engine* e, Conn* c, Intake* i) noexcept nogil:

@@ -125,29 +125,30 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
 
 cdef inline void uploading_receive(Engine* e, Conn* c, Intake* i) noexcept nogil:
     """However a POLL ended, what there is is taken before the next."""
+    cdef bint fast = e.limits.write_path != WRITE_COPY and intakewait_is_fast(i)
+    cdef bint here = fast and intakewait_is_here(c, i)
     cdef bint polled = i.polls
     conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
     i.polls = False
     if i.drained:
         intakeblock_give(e, i)
-    if i.block or not intakewait_is_fast(i) or e.limits.write_path == WRITE_COPY:
+    if i.block or not fast:
         uploading_copy(e, c, i)
-    elif intakewait_is_here(c, i):
+    elif not here and not polled:
+        intakewait_poll(e, c, i)
+    else:
         if not polled:  # it came while the last was written
             i.waits_since_ns = e.now_ns
         intakewait_learn(e, i)
-        uploading_move(e, c, i)
-    elif polled:
-        i.step //= 2
-        uploading_copy(e, c, i)
-    else:
-        intakewait_poll(e, c, i)
+        uploading_move(e, c, i, here)
 
 
-cdef inline void uploading_move(Engine* e, Conn* c, Intake* i) noexcept nogil:
-    if intakeblock_wanted(e, i) and intakeblock_take(e, i):
+cdef inline void uploading_move(
+    Engine* e, Conn* c, Intake* i, bint much
+) noexcept nogil:
+    if much and intakeblock_wanted(e, i) and intakeblock_take(e, i):
         uploading_copy(e, c, i)
-    elif not intakepipe_wanted(e, i) or not intakepipe_receive(e, c, i):
+    elif not (much and intakepipe_wanted(e, i) and intakepipe_receive(e, c, i)):
         uploading_copy(e, c, i)
 
 

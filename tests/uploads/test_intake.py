@@ -15,14 +15,15 @@ import pytest
 
 from tests.uploads.intakes import Serving, serving
 
-WRITE_PATHS = {"splice": 1, "copy": 2}
+WRITE_PATHS = {"splice": 1, "copy": 2, "direct": 3}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@pytest.fixture(params=["splice", "copy"])
+@pytest.fixture(params=list(WRITE_PATHS))
 def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Serving]:
     (tmp_path / "a.txt").write_bytes(b"hello")
     with serving(tmp_path, write_path=WRITE_PATHS[request.param]) as found:
+        found.past_cache = request.param == "direct"
         yield found
 
 
