@@ -4,6 +4,7 @@ The ledger says VERIFYING before its name appears, and COMPLETED when that is on
 disk: after a crash it can be told how far it came.
 """
 
+import contextlib
 import os
 
 import trio
@@ -22,11 +23,15 @@ async def finish(depot: Depot, upload: Upload) -> None:
         RefusedError: 422 it is not what was wanted, and has failed; 409, 412, 403 or
             507 it can not have its name now, and is open again; 500 the disk failed.
     """
+    try:
+        published = await is_published(depot, upload)  # the last time
+    except OSError as error:
+        raise files.refusal_of(error.errno) from None
     if upload.state is SessionState.OPEN:
         await depot.ledger.move(upload, SessionEvent.VERIFY)
         depot.step("verifying")
-    elif await depot.in_thread(is_published, depot, upload):
-        await _complete(depot, upload)  # the ledger could not be written the last time
+    if published:
+        await _complete(depot, upload)
         return
     await _verify(depot, upload)
     with trio.CancelScope(shield=True):  # only a crash stops it from here on
@@ -36,11 +41,15 @@ async def finish(depot: Depot, upload: Upload) -> None:
         await _complete(depot, upload)
 
 
-def is_published(depot: Depot, upload: Upload) -> bool:
-    """Its name is there, and on the disk. Blocks."""
+async def is_published(depot: Depot, upload: Upload) -> bool:
+    """Its name is there, and on the disk.
+
+    Raises:
+        OSError: it can not be known.
+    """
     if upload.target is None:
         return False
-    return depot.targets.has(upload.target, upload.inode)
+    return await depot.in_thread(depot.targets.has, upload.target, upload.inode)
 
 
 async def _verify(depot: Depot, upload: Upload) -> None:
@@ -76,9 +85,12 @@ async def _publish(depot: Depot, upload: Upload, target: str) -> None:
         folder = await depot.in_thread(
             depot.targets.publish, upload.id, target, upload.replaces
         )
-    except (RefusedError, OSError) as error:
+    except RefusedError:
         await depot.ledger.move(upload, SessionEvent.REOPEN)
-        raise _refusal(error) from None
+        raise
+    except OSError as error:
+        await _reopen_unpublished(depot, upload)
+        raise files.refusal_of(error.errno) from None
     depot.step("published")
     try:
         await depot.in_thread(os.fsync, folder)
@@ -90,8 +102,12 @@ async def _publish(depot: Depot, upload: Upload, target: str) -> None:
     depot.step("directory synced")
 
 
-def _refusal(error: RefusedError | OSError) -> RefusedError:
-    return files.refusal_of(error.errno) if isinstance(error, OSError) else error
+async def _reopen_unpublished(depot: Depot, upload: Upload) -> None:
+    """Whether the name is there is not known after an error: who is VERIFYING is asked
+    again."""
+    with contextlib.suppress(OSError):
+        if not await is_published(depot, upload):
+            await depot.ledger.move(upload, SessionEvent.REOPEN)
 
 
 async def _complete(depot: Depot, upload: Upload) -> None:

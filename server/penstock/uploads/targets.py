@@ -5,6 +5,7 @@ name can not lead out of the root, whatever changes meanwhile.
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER_MODE: Final = 0o777  # less the umask
 _FILE_MODE: Final = 0o644
+# Nothing, or something else, has the name; all else leaves open what has it.
+_NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 ANY_ETAG: Final = "*"
 
 
@@ -58,16 +61,22 @@ class Targets:
         _judge(self._find(target), replaces)
 
     def has(self, target: str, inode: int) -> bool:
-        """Whether it is this file; if so, its name is on the disk."""
+        """Whether it is this file; if so, its name is on the disk.
+
+        Raises:
+            OSError: it can not be known.
+        """
         *folders, name = names_of(target)
         try:
-            with self._folder(folders, make=False) as fd:
+            with self._folder(folders) as fd:
                 if os.stat(name, dir_fd=fd, follow_symlinks=False).st_ino != inode:
                     return False
                 os.fsync(fd)
                 return True
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return False
+            raise
 
     def open(self, target: str, inode: int) -> int:
         """To read this file.
@@ -77,7 +86,7 @@ class Targets:
             OSError: none has it.
         """
         *folders, name = names_of(target)
-        with self._folder(folders, make=False) as folder:
+        with self._folder(folders) as folder:
             fd = os.open(name, _READ, dir_fd=folder)
         if os.fstat(fd).st_ino != inode:
             os.close(fd)
@@ -95,7 +104,9 @@ class Targets:
         """
         *folders, name = names_of(target)
         part = part_name(upload_id)
-        with self._folder(folders, make=True) as folder:
+        # What is returned is opened before: once the name is there, nothing may fail.
+        folder = self._open_folder(folders, make=True)
+        try:
             _judge(_stat(name, folder), replaces)
             # Only a replacing one may take a name that exists: link(2) never does.
             if replaces is None:
@@ -105,7 +116,10 @@ class Targets:
                     raise RefusedError(409, "a file of this name exists") from None
             else:
                 os.rename(part, name, src_dir_fd=self._parts.fd, dst_dir_fd=folder)
-            return os.dup(folder)
+        except BaseException:
+            os.close(folder)
+            raise
+        return folder
 
     def prepare(self, fd: int, length: int) -> None:
         """The part as it will be seen: its size, its mode, and nothing unsynced.
@@ -121,14 +135,21 @@ class Targets:
     def _find(self, target: str) -> os.stat_result | None:
         *folders, name = names_of(target)
         try:
-            with self._folder(folders, make=False) as fd:
+            with self._folder(folders) as fd:
                 return _stat(name, fd)
         except FileNotFoundError:
             return None
 
     @contextlib.contextmanager
-    def _folder(self, names: list[str], *, make: bool) -> Iterator[int]:
-        """Open it from the root on."""
+    def _folder(self, names: list[str]) -> Iterator[int]:
+        fd = self._open_folder(names)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _open_folder(self, names: list[str], *, make: bool = False) -> int:
+        """From the root on."""
         fd = os.dup(self._root)
         try:
             for name in names:
@@ -137,9 +158,10 @@ class Targets:
                 below = os.open(name, _FOLDER, dir_fd=fd)
                 os.close(fd)
                 fd = below
-            yield fd
-        finally:
+        except BaseException:
             os.close(fd)
+            raise
+        return fd
 
 
 def etag_of(found: os.stat_result) -> str:
