@@ -5,13 +5,23 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from penstock.uploads.model import SessionState, Upload
+from penstock.uploads import targets as module
+from penstock.uploads.model import RefusedError, SessionState, Upload
 from penstock.uploads.store import FileStore
 from penstock.uploads.targets import Targets
-from tests.uploads.stores import DATA, Places, digests, refused, uploaded
+from tests.uploads.stores import (
+    DATA,
+    NOW,
+    Places,
+    digests,
+    new_upload,
+    refused,
+    uploaded,
+)
 
 both_ways = pytest.mark.parametrize("replaces", [None, "*"], ids=["link", "rename"])
 
@@ -133,8 +143,104 @@ async def test_a_target_that_can_not_be_looked_at_is_not_known_to_be_another(
 ) -> None:
     async with places.store() as store:
         targets = store._depot.targets
-        assert not targets.has("no/file", 1)
+        assert not targets.has("file", 1)
         monkeypatch.setattr(os, "stat", lambda *_, **__: failing(code)())
         with pytest.raises(OSError, match=os.strerror(code)):
             targets.has("file", 1)
         monkeypatch.undo()
+
+
+# --- another file in the place of a part ---------------------------------------------
+
+
+@both_ways
+@pytest.mark.parametrize("kind", ["file", "symbolic link"])
+async def test_another_file_that_has_the_name_of_a_part_fails_its_upload(
+    places: Places, replaces: str | None, kind: str
+) -> None:
+    """Right before it is published: until then it is compared, too."""
+    other = places.home / "other"
+    other.write_text("theirs")
+
+    def step(name: str) -> None:
+        if name == "file synced":
+            places.part().rename(places.home / "away")
+            if kind == "file":
+                other.rename(places.part())
+            else:
+                places.part().symlink_to(other)
+
+    async with places.store(step) as store:
+        upload = await whole(places, store, replaces)
+        await refused(500, store.finish(upload))
+        assert upload.state is SessionState.FAILED
+        assert "another file had its part's name" in upload.why
+    if replaces is None:
+        assert list(places.root.iterdir()) == []
+
+
+# --- a folder of the root on another file system -------------------------------------
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As if there was a mount."""
+    file_system = module._file_system
+
+    def mounted(fd: int) -> tuple[int, str]:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        return (0, "") if path.is_relative_to(folder) else file_system(fd)
+
+    monkeypatch.setattr(module, "_file_system", mounted)
+
+
+async def test_no_upload_begins_that_would_go_to_another_file_system(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (places.root / "a/mount").mkdir(parents=True)
+    elsewhere(monkeypatch, places.root / "a/mount")
+    async with places.store() as store:
+        for target in ("a/mount/file", "a/mount/new/folder/file"):
+            with pytest.raises(RefusedError, match="'a/mount' is on another") as told:
+                await store.create(new_upload(target=target, length=1), now=NOW)
+            assert told.value.status == 409
+        await store.create(new_upload(target="a/file", length=1), now=NOW)
+
+
+@both_ways
+async def test_what_is_mounted_meanwhile_is_told(
+    places: Places, monkeypatch: pytest.MonkeyPatch, replaces: str | None
+) -> None:
+    folder = places.root / "late"
+    folder.mkdir()
+    (folder / "file").write_text("old")
+    async with places.store() as store:
+        upload = await uploaded(store, DATA, target="late/file", replaces="*")
+        upload.replaces = replaces
+        with monkeypatch.context() as patch:
+            elsewhere(patch, folder)
+            with pytest.raises(RefusedError, match="'late' is on another") as told:
+                await store.finish(upload)
+        assert told.value.status == 409
+        if replaces is None:
+            (folder / "file").unlink()
+        for name in ("link", "rename"):
+            monkeypatch.setattr(os, name, lambda *_, **__: failing(errno.EXDEV)())
+        with pytest.raises(RefusedError, match="'late' is on another") as told:
+            await store.finish(upload)
+        assert told.value.status == 409
+        monkeypatch.undo()
+        await store.finish(upload)
+        assert upload.state is SessionState.COMPLETED
+
+
+async def test_a_file_of_another_file_system_is_not_the_one_with_its_number(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (places.root / "mount").mkdir()
+    file = places.root / "mount/file"
+    file.write_text("")
+    async with places.store() as store:
+        inode = file.stat().st_ino
+        assert store._depot.targets.has("mount/file", inode)
+        elsewhere(monkeypatch, file.parent)
+        assert not store._depot.targets.has("mount/file", inode)

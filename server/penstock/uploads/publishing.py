@@ -83,8 +83,10 @@ async def _sync(depot: Depot, upload: Upload) -> None:
 async def _publish(depot: Depot, upload: Upload, target: str) -> None:
     try:
         folder = await depot.in_thread(
-            depot.targets.publish, upload.id, target, upload.replaces
+            depot.targets.publish, upload.id, upload.inode, target, upload.replaces
         )
+    except LostPartError as error:
+        raise await depot.fail(upload, str(error)) from None
     except RefusedError:
         await depot.ledger.move(upload, SessionEvent.REOPEN)
         raise
