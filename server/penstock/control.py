@@ -66,6 +66,8 @@ class Control:
         self.admin_errors = 0
         # Requests of uploads, by protocol, method and status.
         self.uploads_answered: Counter[tuple[str, str, int]] = Counter()
+        # Those that bring bytes, by the state of their attempt.
+        self.upload_attempts: Counter[str] = Counter()
         self.version = 1
         self.tree = Tree()
         self.overrides = Overrides()

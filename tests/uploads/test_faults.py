@@ -19,7 +19,6 @@ import pytest
 from penstock.errors import PenstockError
 from penstock.uploads import spans
 from penstock.uploads.model import (
-    NO_FD,
     End,
     Received,
     RefusedError,
@@ -204,10 +203,8 @@ async def test_a_part_that_is_shortened_while_bytes_come_ends_its_upload(
     places: Places,
 ) -> None:
     class Shortening(Body):
-        async def receive(
-            self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
-        ) -> Received:
-            received = await super().receive(fd, offset, most_bytes)
+        async def receive(self, fd: int, *of: object) -> Received:
+            received = await super().receive(fd, *of)  # type: ignore[arg-type]
             os.ftruncate(fd, 40)
             return received
 

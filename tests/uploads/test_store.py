@@ -199,7 +199,7 @@ async def test_what_nobody_goes_on_with_expires_and_is_forgotten(
         busy = await store.create(new_upload("c", length=10, target="c"), now=NOW)
         body = Body(b"1", stays=True)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(refused, 409, store.write(busy, 0, 10, body))
+            nursery.start_soon(refused, 503, store.write(busy, 0, 10, body))
             await body.waits.wait()
             assert await store.expire(NOW + EXPIRE_AFTER - 1) == 0
             places.now = NOW + EXPIRE_AFTER

@@ -49,7 +49,10 @@ class Uploads:
         root = self._control.settings.server.root
         assert root is not None
         async with FileStore.opened(
-            root, settings.folder(), limits_of(settings)
+            root,
+            settings.folder(),
+            limits_of(settings),
+            counts=self._control.upload_attempts,
         ) as store:
             service = Service(
                 store,

@@ -7,6 +7,7 @@ The order, always: data in the file, fdatasync, the ledger's commit, the answer.
 import errno
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -34,9 +35,9 @@ def _no_step(_: str) -> None:
 class FileStore:
     """A ``model.Store``. Made by ``opened``."""
 
-    def __init__(self, depot: Depot) -> None:
+    def __init__(self, depot: Depot, attempts: Attempts) -> None:
         self._depot = depot
-        self._attempts = Attempts()
+        self._attempts = attempts
 
     @classmethod
     @asynccontextmanager
@@ -48,6 +49,7 @@ class FileStore:
         *,
         clock: Callable[[], float] = time.time,
         step: Callable[[str], None] = _no_step,
+        counts: Counter[str] | None = None,
     ) -> AsyncIterator["FileStore"]:
         """With everything recovered that there was before.
 
@@ -55,6 +57,7 @@ class FileStore:
             root: where finished uploads are published.
             folder: of ledger and parts, which this process then owns.
             step: called with the name of each step that has been done.
+            counts: of attempts by state.
 
         Raises:
             PenstockError: ``folder`` or what is in it can not be used.
@@ -62,7 +65,7 @@ class FileStore:
         depot = Depot(root, folder, limits, clock, step)
         try:
             await recovery.recover(depot)
-            yield cls(depot)
+            yield cls(depot, Attempts(Counter() if counts is None else counts))
         finally:
             depot.close()
 
@@ -219,6 +222,10 @@ class FileStore:
             with trio.CancelScope(shield=True):
                 await self.terminate(upload)
             raise
+
+    def stop(self) -> None:
+        """The server ends: as ``Attempts.stop``."""
+        self._attempts.stop()
 
     async def terminate(self, upload: Upload) -> None:
         await self.settle(upload)
