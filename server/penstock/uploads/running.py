@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from penstock.clientids import canonical_client_id
+from penstock.control import State
 from penstock.durations import SECOND_NS
 from penstock.uploads import routes
 from penstock.uploads.bridge import Bridge
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from penstock.settings import Settings
 
 EXPIRE_EVERY_S = 60.0
+LAST_S = 1.0  # of a drain: to sync, record and answer while engines can send that
 
 
 class Uploads:
@@ -38,6 +40,7 @@ class Uploads:
         self._engines = engines
         self._rates: dict[str, int] = {}
         self._rates_are_of: Settings | None = None
+        self._receiving = trio.CancelScope()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled.
@@ -59,6 +62,7 @@ class Uploads:
                 may_upload=self.may,
                 most_bytes=settings.max_bytes,
                 results=self._control.uploads_answered,
+                ends=lambda: self._control.state is State.DRAINING,
             )
 
             pacer = Pacer(self.rate_of, time.monotonic_ns)
@@ -68,9 +72,23 @@ class Uploads:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._expire, store)
+                nursery.start_soon(self._receive, store)
                 for engine in self._engines:
                     nursery.start_soon(Bridge(engine, handle).run)
                 task_status.started()
+
+    def drain(self, seconds: float) -> None:
+        """Engines end in so many; a second call only brings that forward."""
+        stop_at = trio.current_time() + seconds - min(LAST_S, seconds / 2)
+        self._receiving.deadline = min(self._receiving.deadline, stop_at)
+
+    async def _receive(self, store: FileStore) -> None:
+        """Also those are stopped that no engine knows of: they wait for tokens."""
+        try:
+            with self._receiving:
+                await trio.sleep_forever()
+        finally:
+            store.stop()
 
     def rate_of(self, client_id: str) -> int | None:
         """By the settings that hold now."""
