@@ -13,6 +13,7 @@ from penstock.uploads import targets as module
 from penstock.uploads.model import RefusedError, SessionState, Upload
 from penstock.uploads.store import FileStore
 from penstock.uploads.targets import Targets
+from penstock.uploads.writer import Writer
 from tests.uploads.stores import (
     DATA,
     NOW,
@@ -148,6 +149,43 @@ async def test_a_target_that_can_not_be_looked_at_is_not_known_to_be_another(
         with pytest.raises(OSError, match=os.strerror(code)):
             targets.has("file", 1)
         monkeypatch.undo()
+
+
+async def test_a_file_that_can_not_be_synced_is_not_published(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with places.store() as store:
+        upload = await uploaded(store, DATA)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            await refused(500, store.finish(upload))
+        assert upload.state is SessionState.FAILED
+    assert list(places.root.iterdir()) == []
+
+
+async def test_a_ledger_that_failed_at_the_end_is_told_later(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is there; to finish again takes it for nobody else's."""
+    async with places.store() as store:
+        upload = await uploaded(store, DATA, want=digests(DATA))
+        do = Writer.do
+
+        async def full(self: Writer, *of: object) -> None:
+            if (places.root / "file").exists():
+                raise RefusedError(507, "full")
+            await do(self, *of)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Writer, "do", full)
+            await refused(507, store.finish(upload))
+        assert upload.state is SessionState.VERIFYING
+        await store.finish(upload)
+        assert upload.state is SessionState.COMPLETED
+        assert not places.part().exists()
 
 
 # --- another file in the place of a part ---------------------------------------------
