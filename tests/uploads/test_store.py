@@ -226,6 +226,7 @@ async def test_limits_of_an_upload_a_client_and_all(places: Places) -> None:
     async with places.store() as store:
         await refused(413, store.create(new("a", 101), now=NOW))
         kept = await store.create(new("a", 100), now=NOW)
+        assert (store.held("alice"), store.held("bob")) == ((1, 100), (0, 0))
         await refused(507, store.create(new("b", 51), now=NOW))
         await store.create(new("b", 100, "bob"), now=NOW)
         await refused(507, store.create(new("c", 1, "carol"), now=NOW))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.clientids import canonical_client_id
 from penstock.control import State
 from penstock.durations import SECOND_NS
 from penstock.uploads import routes
@@ -28,7 +27,6 @@ from penstock.uploads.store import FileStore
 if TYPE_CHECKING:
     from penstock._engine import Engine
     from penstock.control import Control
-    from penstock.settings import Settings
 
 EXPIRE_EVERY_S = 60.0
 LAST_S = 1.0  # of a drain: to sync, record and answer while engines can send that
@@ -38,8 +36,6 @@ class Uploads:
     def __init__(self, control: Control, engines: Sequence[Engine]) -> None:
         self._control = control
         self._engines = engines
-        self._rates: dict[str, int] = {}
-        self._rates_are_of: Settings | None = None
         self._receiving = trio.CancelScope()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
@@ -70,6 +66,7 @@ class Uploads:
             async def handle(intake: Intake) -> None:
                 await routes.handle(pacer.paced(intake), service)
 
+            self._control.uploads_held = store.held
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._expire, store)
                 nursery.start_soon(self._receive, store)
@@ -91,16 +88,8 @@ class Uploads:
             store.stop()
 
     def rate_of(self, client_id: str) -> int | None:
-        """By the settings that hold now."""
-        settings = self._control.settings
-        if settings is not self._rates_are_of:
-            self._rates_are_of = settings
-            self._rates = {
-                canonical_client_id(name): client.upload_rate_bps
-                for name, client in settings.clients.items()
-                if client.upload_rate_bps is not None
-            }
-        return self._rates.get(client_id, settings.shaping.client_upload_rate_bps)
+        """By what the file and the admin API say now."""
+        return self._control.tree.upload_rate_of(client_id) or None
 
     def may(self, head: Head) -> bool:
         """By the settings that hold now: a token counts, not where somebody is."""

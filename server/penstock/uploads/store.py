@@ -72,6 +72,10 @@ class FileStore:
     def find(self, upload_id: str) -> Upload | None:
         return self._depot.ledger.sessions.get(upload_id)
 
+    def held(self, owner: str) -> tuple[int, int]:
+        """Unfinished uploads of a client, and the bytes that they hold."""
+        return self._depot.space.held(owner)
+
     def replies(self, upload_id: str, start: int, end: int) -> Sequence[Reply]:
         return self._depot.ledger.replies(upload_id, start, end)
 
