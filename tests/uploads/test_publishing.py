@@ -117,6 +117,32 @@ async def test_what_can_not_be_known_is_asked_again(
         check_finished(places, found)
 
 
+@pytest.mark.parametrize("there", [False, True])
+async def test_one_that_nobody_asks_for_again_does_not_stay_for_ever(
+    places: Places, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    publish = Targets.publish
+
+    def published(*of: object) -> None:
+        if there:
+            os.close(publish(*of))  # type: ignore[arg-type]
+        monkeypatch.setattr(Targets, "has", failing(errno.EIO))
+        failing(errno.EIO)()
+
+    async with places.store() as store:
+        upload = await uploaded(store, DATA)
+        monkeypatch.setattr(Targets, "publish", published)
+        await refused(500, store.finish(upload))
+        places.now = upload.expires
+        assert await store.expire(places.now) == 0
+        assert upload.state is SessionState.VERIFYING
+        monkeypatch.undo()
+        assert await store.expire(places.now) == 0
+        wanted = SessionState.COMPLETED if there else SessionState.OPEN
+        assert upload.state is wanted
+        assert places.part().exists() is not there
+
+
 async def test_one_that_is_open_and_has_its_name_is_complete(places: Places) -> None:
     async with places.store() as store:
         upload = await uploaded(store, DATA)

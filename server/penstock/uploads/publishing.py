@@ -4,7 +4,7 @@ The ledger says VERIFYING before its name appears, and COMPLETED when that is on
 disk: after a crash it can be told how far it came.
 """
 
-import contextlib
+import logging
 import os
 
 import trio
@@ -14,6 +14,8 @@ from penstock.uploads.depot import Depot
 from penstock.uploads.model import RefusedError, SessionState, Upload
 from penstock.uploads.parts import LostPartError
 from penstock.uploads.states import SessionEvent
+
+log = logging.getLogger(__name__)
 
 
 async def finish(depot: Depot, upload: Upload) -> None:
@@ -50,6 +52,21 @@ async def is_published(depot: Depot, upload: Upload) -> bool:
     if upload.target is None:
         return False
     return await depot.in_thread(depot.targets.has, upload.target, upload.inode)
+
+
+async def settle(depot: Depot, upload: Upload) -> None:
+    """Of one that is VERIFYING, and that nobody finishes: what came of it. It stays so
+    where that can not be known."""
+    try:
+        published = await is_published(depot, upload)
+    except OSError as error:
+        log.warning("is upload %s published? it can not be known: %s", upload.id, error)
+        return
+    if published:
+        await _complete(depot, upload)
+    else:
+        expires = depot.expiry()
+        await depot.ledger.move(upload, SessionEvent.REOPEN, expires=expires)
 
 
 async def _verify(depot: Depot, upload: Upload) -> None:
@@ -91,7 +108,7 @@ async def _publish(depot: Depot, upload: Upload, target: str) -> None:
         await depot.ledger.move(upload, SessionEvent.REOPEN)
         raise
     except OSError as error:
-        await _reopen_unpublished(depot, upload)
+        await settle(depot, upload)
         raise files.refusal_of(error.errno) from None
     depot.step("published")
     try:
@@ -102,14 +119,6 @@ async def _publish(depot: Depot, upload: Upload, target: str) -> None:
     finally:
         os.close(folder)
     depot.step("directory synced")
-
-
-async def _reopen_unpublished(depot: Depot, upload: Upload) -> None:
-    """Whether the name is there is not known after an error: who is VERIFYING is asked
-    again."""
-    with contextlib.suppress(OSError):
-        if not await is_published(depot, upload):
-            await depot.ledger.move(upload, SessionEvent.REOPEN)
 
 
 async def _complete(depot: Depot, upload: Upload) -> None:

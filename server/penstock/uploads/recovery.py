@@ -22,7 +22,7 @@ async def recover(depot: Depot) -> None:
     """
     for upload in _sessions(depot):
         if upload.state is SessionState.VERIFYING:
-            await _end_of_verifying(depot, upload)
+            await publishing.settle(depot, upload)
     for upload, why in await depot.in_thread(_lost, depot):
         log.error("upload %s of %s has failed: %s", upload.id, upload.owner, why)
         await depot.end(upload, SessionEvent.FAIL, why=why)
@@ -48,16 +48,6 @@ def holds_part(upload: Upload) -> bool:
 
 def _sessions(depot: Depot) -> list[Upload]:
     return list(depot.ledger.sessions.values())
-
-
-async def _end_of_verifying(depot: Depot, upload: Upload) -> None:
-    try:
-        published = await publishing.is_published(depot, upload)
-    except OSError as error:
-        log.warning("is upload %s published? it can not be known: %s", upload.id, error)
-        return
-    event = SessionEvent.COMPLETE if published else SessionEvent.REOPEN
-    await depot.ledger.move(upload, event, expires=depot.expiry())
 
 
 def _lost(depot: Depot) -> list[tuple[Upload, str]]:

@@ -256,6 +256,8 @@ class FileStore:
     async def _expire(self, upload: Upload, now: float) -> bool:
         live = self._depot.live(upload)
         async with live.finishing:
+            if upload.state is SessionState.VERIFYING:
+                await publishing.settle(self._depot, upload)
             if not self._may_expire(upload, now):
                 return False
             await self._depot.end(upload, SessionEvent.EXPIRE)
