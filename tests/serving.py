@@ -137,7 +137,7 @@ class Client:
 
 
 def request(
-    path: str, method: str = "GET", version: str = "1.1", **fields: str
+    path: str, method: str = "GET", version: str = "1.1", **fields: object
 ) -> bytes:
     """A request; ``if_range="x"`` becomes ``If-Range: x``."""
     lines = [f"{method} {path} HTTP/{version}", "Host: test"]

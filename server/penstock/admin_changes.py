@@ -38,6 +38,7 @@ SPEC_FIELDS = {
     "peak": "peak_bps",
     "group": "group",
     "mode": "mode",
+    "upload_rate": "upload_rate_bps",
 }
 LIMIT_FIELDS = {**SPEC_FIELDS, "rate": "target_bps"}
 

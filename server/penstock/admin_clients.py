@@ -91,7 +91,9 @@ def _add_list(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) -
         rows = control.clients.snapshot()
         now_ns = time.monotonic_ns()
         return ClientsView(
-            clients=[client_view(r, now_ns) for r in rows[offset : offset + limit]],
+            clients=[
+                client_view(r, control, now_ns) for r in rows[offset : offset + limit]
+            ],
             total_rows=len(rows),
             row_limit=control.clients.row_limit,
         )
@@ -102,7 +104,7 @@ def _add_list(app: FastAPI, control: Control, engines: Sequence[EngineHandle]) -
         if row is None:
             raise HTTPException(404, f"no client {client_id!r} was seen or configured")
         response.headers.update(etag(control.version))
-        view = client_view(row, time.monotonic_ns())
+        view = client_view(row, control, time.monotonic_ns())
         sending = [
             TransferView(**t._asdict())
             for engine in engines
@@ -150,6 +152,7 @@ def _add_changes(app: FastAPI, control: Control) -> None:
             client_id=client_id,
             **allowance_fields(allowed),
             group=group,
+            upload_rate_bps=control.tree.upload_rate_of(client_id) or None,
             source=control.source_of_client(client_id),
             config_version=control.version,
         )

@@ -59,6 +59,7 @@ Weight = Annotated[
     BeforeValidator(_whole_number),
 ]
 Burst = Annotated[int, Field(ge=1, le=MAX_BURST_BYTES), BeforeValidator(_whole_number)]
+UploadRate = Annotated[Bps | None, Field(description="of its uploads; null: no limit")]
 GroupName = Annotated[
     str,
     Field(min_length=1, max_length=MAX_CLIENT_ID_BYTES),
@@ -88,6 +89,8 @@ class Change(BaseModel):
         given = {name: getattr(self, name) for name in self.model_fields_set}
         if "group" in given and given["group"] is None:
             given["group"] = NO_GROUP
+        if "upload_rate_bps" in given and given["upload_rate_bps"] is None:
+            given["upload_rate_bps"] = UNLIMITED
         return given
 
 
@@ -105,6 +108,7 @@ class LimitChange(Change):
         "off",
         description="which controllers follow it; null: those of the default class",
     )
+    upload_rate_bps: UploadRate = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "LimitChange":
@@ -141,6 +145,7 @@ class ClientSpec(GroupSpec):
 
     group: GroupName | None = Field(None, description="null: none")
     mode: Mode = Field("off", description="which controllers follow it")
+    upload_rate_bps: UploadRate = None
 
 
 class Problem(BaseModel):
@@ -182,6 +187,7 @@ class ClientChanged(AllowanceView):
     client_id: str
     mode: Mode
     group: str | None = Field(description="null: directly below the server")
+    upload_rate_bps: int | None = Field(description="of its uploads; null: no limit")
     source: Source
     config_version: int
 
@@ -232,6 +238,9 @@ class ClientView(Row):
     controller_bps: int | None = Field(description="of the controller; null: no limit")
     breaker_bps: int | None = Field(description="of the breaker; null: no limit")
     breaker: BreakerState
+    upload_rate_bps: int | None = Field(description="of its uploads; null: no limit")
+    uploads_unfinished: int
+    uploads_held_bytes: int = Field(description="of space, by those")
 
 
 class TransferView(BaseModel):

@@ -25,12 +25,19 @@ _NULLABLE |= {"target_bps", "effective_bps", "cap_bps"}
 _NULLABLE |= {"adaptive_bps", "controller_bps", "breaker_bps"}
 
 
-def client_view(row: "ClientRow", now_ns: int) -> ClientView:
+def client_view(row: "ClientRow", control: Control, now_ns: int) -> ClientView:
     """``now_ns`` is CLOCK_MONOTONIC, as in the row."""
     fields = without_zero(row._asdict())
     last_ns = fields.pop("last_active_ns")
     idle_s = max(0, now_ns - last_ns) / SECOND_NS if last_ns else None
-    return ClientView(**fields, last_active_seconds_ago=idle_s)
+    unfinished, held_bytes = control.uploads_held(row.client_id)
+    return ClientView(
+        **fields,
+        last_active_seconds_ago=idle_s,
+        upload_rate_bps=control.tree.upload_rate_of(row.client_id) or None,
+        uploads_unfinished=unfinished,
+        uploads_held_bytes=held_bytes,
+    )
 
 
 def group_view(row: "GroupRow", source: Source) -> GroupView:

@@ -206,6 +206,7 @@ def limit(
     weight: Annotated[int | None, Parameter(show_default=False)] = None,
     group: _Said = None,
     mode: Annotated[ModeSaid | None, Parameter(show_default=False)] = None,
+    upload_rate: _Said = None,
     admin: str = ADMIN_URL,
     token_file: Path | None = None,
 ) -> None:
@@ -239,6 +240,8 @@ def limit(
         Which controllers follow it: adaptive has a target that adapts, full also cuts
         for loss and congestion marks, and breaks; off: none of them. none takes its
         own mode back: that of the default class holds.
+    upload_rate
+        RATE of its uploads; 0: no limit.
     admin
         URL of the server's admin API.
     token_file
@@ -247,7 +250,7 @@ def limit(
     from penstock.adminclient import AdminClient
     from penstock.limit import Options, set_limit
 
-    options = Options(ceil, min_, weight, mode)
+    options = Options(ceil, min_, weight, mode, upload_rate)
     print(set_limit(client, rate, AdminClient(admin, token_file), options, group))
 
 

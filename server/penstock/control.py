@@ -7,6 +7,7 @@ give is checked as a whole, then the engine is told, then it is the tree that ho
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +67,10 @@ class Control:
         self.admin_errors = 0
         # Requests of uploads, by protocol, method and status.
         self.uploads_answered: Counter[tuple[str, str, int]] = Counter()
+        # Those that bring bytes, by the state of their attempt.
+        self.upload_attempts: Counter[str] = Counter()
+        # Of a client: unfinished uploads, and the bytes that they hold.
+        self.uploads_held: Callable[[str], tuple[int, int]] = lambda _: (0, 0)
         self.version = 1
         self.tree = Tree()
         self.overrides = Overrides()
@@ -148,6 +153,7 @@ class Control:
             "limit",
             f"client:{client_id}",
             **_shown(allowed),
+            upload_rate_bps=tree.upload_rate_of(client_id) or None,
             group=group,
             source=source,
             version=version,

@@ -22,6 +22,7 @@ class Options:
     min: str | None = None
     weight: int | None = None
     mode: ModeSaid | None = None  # of a client only
+    upload_rate: str | None = None  # likewise
 
     def body(self) -> dict[str, int | str | None]:
         """Of a request; what was not said is not in it.
@@ -38,6 +39,9 @@ class Options:
             said["weight"] = self.weight
         if self.mode is not None:
             said["mode"] = None if self.mode == "none" else self.mode
+        if self.upload_rate is not None:
+            rate = _rate_or_zero("--upload-rate", self.upload_rate)
+            said["upload_rate_bps"] = rate or None
         return said
 
 

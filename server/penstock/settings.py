@@ -163,6 +163,7 @@ class Shaping(Section):
             peak_bps=self.client_peak_bps,
             group=self.client_group,
             mode=self.client_mode,
+            upload_rate_bps=self.client_upload_rate_bps,
         )
 
 

@@ -144,6 +144,8 @@ class Supervisor:
         self._control.state = State.DRAINING
         for task in self._tasks:
             task.stop(drain_ns)
+        if self._uploads is not None:
+            self._uploads.drain(drain_ns / SECOND_NS)
         self._watch(drain_ns / SECOND_NS + HANG_GRACE_S)
 
     def _watch_cut(self) -> None:

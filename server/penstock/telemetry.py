@@ -68,7 +68,9 @@ def make_registry(
     registry.register(PolicyCollector(control.timed))
     registry.register(LimiterCollector(control.limiter))
     registry.register(FeedbackCollector(control))
-    registry.register(UploadCollector(control.uploads_answered))
+    registry.register(
+        UploadCollector(control.uploads_answered, control.upload_attempts)
+    )
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry

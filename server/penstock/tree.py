@@ -35,6 +35,7 @@ class Spec(NamedTuple):
     peak_bps: int | None = None
     group: str | None = None  # of clients only, as what follows
     mode: Mode | None = None
+    upload_rate_bps: int | None = None  # of what it brings; no part of an Allowance
 
 
 NOTHING = Spec()
@@ -109,6 +110,11 @@ class Tree:
             return self.member(target.name).allowed.rate_bps
         known = target.name in self.groups
         return self.group(target.name).rate_bps if known else UNLIMITED
+
+    def upload_rate_of(self, client_id: str) -> int:
+        """In bytes per second, or UNLIMITED."""
+        said = self.spec(client_id).upload_rate_bps
+        return _first(said, self.default.upload_rate_bps, UNLIMITED)
 
     def _group_of(self, spec: Spec) -> str | None:
         return (self.default.group if spec.group is None else spec.group) or None

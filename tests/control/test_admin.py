@@ -227,11 +227,14 @@ async def test_a_page_out_of_bounds_is_refused(
         assert (await client.get(f"/clients?{query}")).status_code == 422
 
 
-def test_an_unlimited_idle_client_is_shown_with_nulls() -> None:
-    never = client_view(FakeRow("a"), now_ns=5)  # type: ignore[arg-type]
+def test_an_unlimited_idle_client_is_shown_with_nulls(
+    make_control: MakeControl,
+) -> None:
+    control = make_control()
+    never = client_view(FakeRow("a"), control, now_ns=5)  # type: ignore[arg-type]
     assert (never.target_bps, never.last_active_seconds_ago) == (None, None)
     seen = FakeRow("a", target_bps=9, last_active_ns=2_000_000_000)
-    shown = client_view(seen, now_ns=3_500_000_000)  # type: ignore[arg-type]
+    shown = client_view(seen, control, now_ns=3_500_000_000)  # type: ignore[arg-type]
     assert (shown.target_bps, shown.last_active_seconds_ago) == (9, 1.5)
 
 

@@ -107,7 +107,7 @@ async def test_a_plan_replaces_all_that_was_said_of_the_client(
 ) -> None:
     control = make_control(TREE)
     nothing = {"ceil_bps": None, "min_bps": 0, "burst_bytes": None, "peak_bps": None}
-    nothing["mode"] = "off"
+    nothing |= {"mode": "off", "upload_rate_bps": None}
     async with api(control) as client:
         answer = await client.put("/clients/a", json=plan)
         assert answer.status_code == 200
@@ -143,6 +143,7 @@ async def test_what_the_api_said_of_a_client_can_be_taken_back(
             "peak_bps": None,
             "mode": "off",
             "group": "build",
+            "upload_rate_bps": None,
             "source": "file",
             "config_version": control.version,
         }

@@ -95,6 +95,7 @@ def test_every_change_of_a_limit_is_told_with_what_holds(
         "min_bps": 0,
         "weight": 7,
         "mode": "off",
+        "upload_rate_bps": None,
         "group": "g",
         "source": "api",
         "version": control.version - 2,

@@ -60,6 +60,8 @@ class Server:
         (Options(min="8Mbit/s", weight=300), None, {"min_bps": MB, "weight": 300}),
         (Options(mode="full"), None, {"mode": "full"}),
         (Options(mode="none"), None, {"mode": None}),
+        (Options(upload_rate="2MB/s"), None, {"upload_rate_bps": 2 * MB}),
+        (Options(upload_rate="0"), None, {"upload_rate_bps": None}),
         (Options(), "team/ci", {"group": "team/ci"}),
         (Options(), "", {"group": None}),
     ],
@@ -79,6 +81,7 @@ def test_limit_sends_only_what_was_said(
         (["--mode", "off"], {"mode": "off"}),
         (["--mode", "none", "--weight", "3"], {"mode": None, "weight": 3}),
         (["--group", ""], {"group": None}),
+        (["--upload-rate", "1MB/s"], {"upload_rate_bps": MB}),
     ],
 )
 def test_what_is_said_of_a_client_without_a_rate_leaves_its_rate_alone(
@@ -189,6 +192,8 @@ def test_help_teaches_every_option(
         ["group"],
         ["group", "ci", "--ceil", "x"],
         ["group", "ci", "1", "--group", "x"],
+        ["group", "ci", "1", "--upload-rate", "1MB/s"],
+        ["limit", "a", "--upload-rate", "x"],
         ["group", "ci", "1", "--admin", "http://127.0.0.1:1"],
     ],
 )

@@ -44,6 +44,7 @@ class Site:
     store: Any = field(default_factory=FakeStore)  # or a DiskStore
     now: float = NOON
     refused: bool = False  # the right to upload
+    ends: bool = False  # the server does
 
     def __post_init__(self) -> None:
         self.service = Service(
@@ -51,6 +52,7 @@ class Site:
             lambda _: not self.refused,
             MOST_BYTES,
             lambda: self.now,
+            ends=lambda: self.ends,
         )
 
     async def ask(

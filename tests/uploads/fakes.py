@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import trio
 
-from penstock.uploads.model import NO_FD, End, Head, Received
+from penstock.uploads.model import NO_FD, End, Head, Hold, Received
 
 
 def head(
@@ -45,8 +46,14 @@ class FakeIntake:
     stopped: trio.Event = field(default_factory=trio.Event)
 
     async def receive(
-        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+        self,
+        fd: int,
+        offset: int,
+        most_bytes: int,
+        direct_fd: int = NO_FD,
+        hold: Hold = nullcontext,
     ) -> Received:
+        del direct_fd, hold
         assert not self.answers
         self.was_asked = True
         await trio.lowlevel.checkpoint()

@@ -15,6 +15,7 @@ from tests.serving import Client, Response, Server, request, running
 
 WRITER, READER = "of-the-writer", "of-the-reader"
 OFFSET_STREAM = "application/offset+octet-stream"
+TUS = {"tus_resumable": "1.0.0"}
 IDLE_NAMES = re.compile(r"(ledger\.sqlite(-wal|-shm)?|lock)")
 
 
@@ -84,7 +85,7 @@ class UploadSite:
     def tus(self, method: str, target: str, body: bytes = b"", **fields: str) -> Any:
         if body:
             fields.setdefault("content_type", OFFSET_STREAM)
-        return self.ask(method, target, body, tus_resumable="1.0.0", **fields)
+        return self.ask(method, target, body, **TUS, **fields)
 
     def metric(self, name: str) -> float:
         with urllib.request.urlopen(self.server.admin + "/metrics", timeout=10) as text:
@@ -132,27 +133,42 @@ class Begun:
 
 
 def head(
-    method: str, target: str, length: int, *, token: str | None = WRITER, **fields: str
+    method: str,
+    target: str,
+    length: int,
+    *,
+    token: str | None = WRITER,
+    **fields: object,
 ) -> bytes:
     if token is not None:
         fields["Authorization"] = f"Bearer {token}"
     if length:
-        fields["Content-Length"] = str(length)
+        fields["Content-Length"] = length
     return request(target, method, **fields)
 
 
 @contextlib.contextmanager
 def serving_uploads(
-    tmp: Path, *options: str, port: int = 0, more: str = ""
+    tmp: Path,
+    *options: str,
+    more: str = "",
+    said: str = "",
+    disk: Path | None = None,
+    **running_options: Any,
 ) -> Iterator[UploadSite]:
-    """Below ``tmp``, where another one may have been before.
+    """``penstock serve`` of ``disk/root`` with ``disk/uploads``, where another one may
+    have been before.
 
     Args:
-        more: lines of ``[uploads]``.
+        tmp: of log and configuration.
+        more: lines of ``[uploads]``, and tables behind them.
+        said: the whole configuration, instead of ``rules``.
+        disk: ``tmp``, if not said.
     """
-    root, folder, config = tmp / "root", tmp / "uploads", tmp / "penstock.toml"
+    disk = disk or tmp
+    root, folder, config = disk / "root", disk / "uploads", tmp / "penstock.toml"
     root.mkdir(exist_ok=True)
-    config.write_text(rules(more=more))
+    config.write_text(said or rules(more=more))
     arguments = ("--uploads", str(folder), "--config", str(config), *options)
-    with running(root, tmp, *arguments, port=port) as server:
+    with running(root, tmp, *arguments, **running_options) as server:
         yield UploadSite(server, folder, config)

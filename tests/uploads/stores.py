@@ -7,7 +7,7 @@ import hashlib
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from penstock.uploads.model import (
     NO_FD,
     End,
     Head,
+    Hold,
     Received,
     RefusedError,
     SessionState,
@@ -105,8 +106,14 @@ class Body:
     stopped: trio.Event = field(default_factory=trio.Event)
 
     async def receive(
-        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+        self,
+        fd: int,
+        offset: int,
+        most_bytes: int,
+        direct_fd: int = NO_FD,
+        hold: Hold = nullcontext,
     ) -> Received:
+        del direct_fd, hold
         name = _name_of(fd)
         end = min(self.position + most_bytes, len(self.data))
         n = 0

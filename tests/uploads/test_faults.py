@@ -19,7 +19,6 @@ import pytest
 from penstock.errors import PenstockError
 from penstock.uploads import spans
 from penstock.uploads.model import (
-    NO_FD,
     End,
     Received,
     RefusedError,
@@ -34,7 +33,6 @@ from tests.uploads.stores import (
     NOW,
     Body,
     Places,
-    digests,
     new_upload,
     refused,
     uploaded,
@@ -133,21 +131,6 @@ async def test_a_sync_that_failed_is_final_also_when_the_ledger_fails(
         await refused(409, store.finish(upload))
 
 
-async def test_a_file_that_can_not_be_synced_is_not_published(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fsync(fd: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    async with places.store() as store:
-        upload = await uploaded(store, DATA)
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", fsync)
-            await refused(500, store.finish(upload))
-        assert upload.state is SessionState.FAILED
-    assert list(places.root.iterdir()) == []
-
-
 async def test_of_an_upload_that_the_ledger_can_not_take_nothing_stays(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,36 +161,12 @@ async def test_what_can_not_expire_now_expires_later(
         assert await store.expire(upload.expires) == 1
 
 
-async def test_a_ledger_that_failed_at_the_end_is_told_later(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The name is there; to finish again takes it for nobody else's."""
-    async with places.store() as store:
-        upload = await uploaded(store, DATA, want=digests(DATA))
-        do = Writer.do
-
-        async def full(self: Writer, *of: object) -> None:
-            if (places.root / "file").exists():
-                raise RefusedError(507, "full")
-            await do(self, *of)  # type: ignore[arg-type]
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Writer, "do", full)
-            await refused(507, store.finish(upload))
-        assert upload.state is SessionState.VERIFYING
-        await store.finish(upload)
-        assert upload.state is SessionState.COMPLETED
-        assert not places.part().exists()
-
-
 async def test_a_part_that_is_shortened_while_bytes_come_ends_its_upload(
     places: Places,
 ) -> None:
     class Shortening(Body):
-        async def receive(
-            self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
-        ) -> Received:
-            received = await super().receive(fd, offset, most_bytes)
+        async def receive(self, fd: int, *of: object) -> Received:
+            received = await super().receive(fd, *of)  # type: ignore[arg-type]
             os.ftruncate(fd, 40)
             return received
 

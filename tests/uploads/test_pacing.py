@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import pytest
 import trio
@@ -10,7 +11,7 @@ import trio.testing
 from hypothesis import given, strategies as st
 
 from penstock.durations import SECOND_NS
-from penstock.uploads.model import NO_FD, End, Head, Received
+from penstock.uploads.model import NO_FD, End, Head, Hold, Received
 from penstock.uploads.pacing import (
     DEPTH_NS,
     PIECE_BYTES_MIN,
@@ -32,9 +33,14 @@ class Body:
         self.stopped = False
 
     async def receive(
-        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+        self,
+        fd: int,
+        offset: int,
+        most_bytes: int,
+        direct_fd: int = NO_FD,
+        hold: Hold = nullcontext,
     ) -> Received:
-        del fd, offset
+        del fd, offset, direct_fd, hold
         await trio.lowlevel.checkpoint()
         n_bytes = min(most_bytes, self.left)
         self.left -= n_bytes

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def targets(places: Places, parts: Parts) -> Iterator[Targets]:
 
 
 def published(targets: Targets, upload_id: str, target: str, tag: str | None) -> None:
-    os.close(targets.publish(upload_id, target, tag))
+    inode = os.stat(part_name(upload_id), dir_fd=targets._parts.fd).st_ino
+    os.close(targets.publish(upload_id, inode, target, tag))
 
 
 def path_of(fd: int) -> str:
@@ -161,12 +163,12 @@ def test_no_path_leads_out_of_the_root(target: str) -> None:
 def test_publishing_makes_folders_and_syncs_each(
     places: Places, parts: Parts, targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts.create("a", 0)
+    inode = parts.create("a", 0)
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(path_of(fd)))
     targets.check("x/y/file", None)
     assert inside(places) == set()
-    folder = targets.publish("a", "x/y/file", None)
+    folder = targets.publish("a", inode, "x/y/file", None)
     assert path_of(folder) == str(places.root / "x" / "y")
     os.close(folder)
     assert synced == [str(places.root), str(places.root / "x")]
@@ -300,3 +302,37 @@ def test_a_folder_that_can_not_be_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "no" / "parent"):
         with pytest.raises(PenstockError, match=f"uploads.directory: {folder}: "):
             Parts(folder)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "remedy"),
+    [(0o770, 0, "chmod 700"), (0o702, 0, "chmod 700"), (0o700, 12345, "chown 0")],
+)
+def test_a_folder_that_others_may_change_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+    owner: int,
+    remedy: str,
+) -> None:
+    (folder := tmp_path / "uploads").mkdir()
+    folder.chmod(mode)
+    found = list(folder.stat())
+    found[stat.ST_UID] = owner
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(found))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(PenstockError, match=f"{folder}: .*: {remedy} {folder}$"):
+        Parts(folder)
+
+
+@pytest.mark.parametrize("user", [0, 12345])
+def test_a_folder_of_root_or_of_the_server_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int
+) -> None:
+    (folder := tmp_path / "uploads").mkdir()
+    folder.chmod(0o755)
+    found = list(folder.stat())
+    found[stat.ST_UID] = user
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(found))
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    Parts(folder).close()

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from penstock.uploads.model import End, Upload
 from penstock.uploads.routes import is_of_uploads
 from tests.uploads.asking import Site, request
-from tests.uploads.begun import SIZE, TEXT
+from tests.uploads.begun import SIZE, TEXT, begin
 from tests.uploads.fakes import FakeIntake
 from tests.uploads.tusasking import TYPE, Tus, named, url_id
 
@@ -55,6 +55,24 @@ async def test_refusals_are_problem_details(site: Site) -> None:
         "status": 400,
         "detail": "say which upload: /upload?upload_id=ID",
     }
+
+
+async def test_a_server_that_ends_begins_nothing_and_says_when_to_come_again(
+    site: Site,
+) -> None:
+    begun = await begin(site)
+    site.ends = True
+    for method, target in (
+        ("POST", "/upload?path=b"),
+        ("PUT", begun.url),
+        ("POST", "/files"),
+        ("PATCH", f"/files/{begun.id}"),
+    ):
+        answer = await site.ask(method, target, TEXT)
+        assert (answer.status, answer.intake.was_asked) == (503, False)
+        assert int(answer["retry-after"] or 0) > 0
+        assert "what has come of uploads is kept" in answer.detail
+    assert (await site.ask("HEAD", begun.url)).status == 200
 
 
 async def test_answers_are_counted_by_protocol_method_and_status(

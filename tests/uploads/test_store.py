@@ -199,7 +199,7 @@ async def test_what_nobody_goes_on_with_expires_and_is_forgotten(
         busy = await store.create(new_upload("c", length=10, target="c"), now=NOW)
         body = Body(b"1", stays=True)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(refused, 409, store.write(busy, 0, 10, body))
+            nursery.start_soon(refused, 503, store.write(busy, 0, 10, body))
             await body.waits.wait()
             assert await store.expire(NOW + EXPIRE_AFTER - 1) == 0
             places.now = NOW + EXPIRE_AFTER
@@ -226,6 +226,7 @@ async def test_limits_of_an_upload_a_client_and_all(places: Places) -> None:
     async with places.store() as store:
         await refused(413, store.create(new("a", 101), now=NOW))
         kept = await store.create(new("a", 100), now=NOW)
+        assert (store.held("alice"), store.held("bob")) == ((1, 100), (0, 0))
         await refused(507, store.create(new("b", 51), now=NOW))
         await store.create(new("b", 100, "bob"), now=NOW)
         await refused(507, store.create(new("c", 1, "carol"), now=NOW))

@@ -4,8 +4,9 @@ The older may wait for a client that is gone: it is stopped, and what it brought
 durable before the newer one begins, which therefore never writes over it.
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import trio
@@ -14,22 +15,45 @@ from penstock.uploads.model import AttemptState, Intake, RefusedError
 from penstock.uploads.states import AttemptEvent, next_attempt
 
 PREEMPT_SECONDS = 2.0  # for an older one to end
+RETRY_SECONDS = 5  # when a server that ends may be back
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
+    """
+    Attributes:
+        counts: of all attempts, by state; this one is in it.
+        stopped: it brings no more, and is answered this.
+    """
+
     start: int
     end: int
     intake: Intake
+    counts: Counter[str]
     state: AttemptState = AttemptState.IDLE
-    is_preempted: bool = False
+    stopped: RefusedError | None = None
     ended: trio.Event = field(default_factory=trio.Event)
 
-    def move(self, event: AttemptEvent) -> None:
-        self.state = next_attempt(self.state, event)
+    def __post_init__(self) -> None:
+        self.counts[self.state] += 1
 
-    def preempt(self) -> None:
-        self.is_preempted = True
+    def move(self, event: AttemptEvent) -> None:
+        after = next_attempt(self.state, event)
+        self.counts[self.state] -= 1
+        self.counts[after] += 1
+        self.state = after
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Paused in the block: its client may not send now."""
+        self.move(AttemptEvent.PAUSE)
+        try:
+            yield
+        finally:
+            self.move(AttemptEvent.RESUME)
+
+    def stop(self, why: RefusedError) -> None:
+        self.stopped = self.stopped or why
         if self.state in (AttemptState.ACTIVE, AttemptState.PAUSED):
             self.intake.stop()
 
@@ -38,10 +62,16 @@ class Attempt:
 
 
 class Attempts:
-    """By upload."""
+    """By upload.
 
-    def __init__(self) -> None:
+    Args:
+        counts: of attempts by state, those that have ended included.
+    """
+
+    def __init__(self, counts: Counter[str]) -> None:
         self._running: dict[str, list[Attempt]] = {}
+        self._counts = counts
+        self._stopped = False
 
     @asynccontextmanager
     async def begin(
@@ -51,9 +81,11 @@ class Attempts:
         A newer one may have come already.
 
         Raises:
-            RefusedError: 409, an older one does not end.
+            RefusedError: 409, an older one does not end; 503, the server does.
         """
-        attempt = Attempt(start, end, intake)
+        if self._stopped:
+            raise server_ends()
+        attempt = Attempt(start, end, intake, self._counts)
         running = self._running.setdefault(upload_id, [])
         older = [one for one in running if one.overlaps(start, end)]
         running.append(attempt)
@@ -82,11 +114,18 @@ class Attempts:
         """
         await _end(self._running.get(upload_id, ()))
 
+    def stop(self) -> None:
+        """The server ends: no more is received, and what has come is made durable."""
+        self._stopped = True
+        for running in self._running.values():
+            for attempt in running:
+                attempt.stop(server_ends())
+
 
 async def _end(attempts: Iterable[Attempt]) -> None:
     waiting = list(attempts)
     for attempt in waiting:
-        attempt.preempt()
+        attempt.stop(preempted())
     with trio.move_on_after(PREEMPT_SECONDS):
         for attempt in waiting:
             await attempt.ended.wait()
@@ -96,3 +135,11 @@ async def _end(attempts: Iterable[Attempt]) -> None:
 
 def preempted() -> RefusedError:
     return RefusedError(409, "a newer request for these bytes took its place")
+
+
+def server_ends() -> RefusedError:
+    return RefusedError(
+        503,
+        "the server ends; what has come of uploads is kept: go on when it is back",
+        [("Retry-After", str(RETRY_SECONDS))],
+    )

@@ -13,11 +13,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 
 import trio
 
 from penstock import _engine
-from penstock.uploads.model import NO_FD, End, Head, Intake, Received
+from penstock.uploads.model import NO_FD, End, Head, Hold, Intake, Received
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,14 @@ class EngineIntake:
             self._done.set()
 
     async def receive(
-        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+        self,
+        fd: int,
+        offset: int,
+        most_bytes: int,
+        direct_fd: int = NO_FD,
+        hold: Hold = nullcontext,
     ) -> Received:
+        del hold  # an engine waits for its client only
         return await self._order(fd, offset, most_bytes, direct_fd)
 
     async def ended(self) -> bool:

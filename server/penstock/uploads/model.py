@@ -7,11 +7,11 @@ seconds since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
-
 
 NO_FD = -1
 
@@ -74,13 +74,22 @@ class Head:
         return ", ".join(found) if found else None
 
 
+Hold = Callable[[], AbstractContextManager[None]]
+"""Around a wait in which nothing is received, though more may come."""
+
+
 class Intake(Protocol):
     """A request whose body nobody has read yet, and its answer. One task uses it."""
 
     head: Head
 
     async def receive(
-        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+        self,
+        fd: int,
+        offset: int,
+        most_bytes: int,
+        direct_fd: int = NO_FD,
+        hold: Hold = nullcontext,
     ) -> Received:
         """Move the body into a file, ``most_bytes`` of it at most; the first call lets
         a client begin that waits for 100 Continue. Bytes are in the file when it
@@ -89,6 +98,7 @@ class Intake(Protocol):
         Args:
             direct_fd: of the same file, with O_DIRECT, for pieces that need not be in
                 the page cache.
+            hold: around each wait in which it keeps its client from sending.
         """
 
     async def ended(self) -> bool:

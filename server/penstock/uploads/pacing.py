@@ -8,11 +8,12 @@ before; while nothing is ordered nothing is received, and the client's window cl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import trio
 
 from penstock.durations import SECOND_NS
-from penstock.uploads.model import NO_FD, End, Head, Intake, Received
+from penstock.uploads.model import NO_FD, End, Head, Hold, Intake, Received
 
 DEPTH_NS = 2 * SECOND_NS  # of its rate, a bucket holds at most
 PIECES_PER_SECOND = 20
@@ -103,12 +104,17 @@ class PacedIntake:
         self._stopped = trio.Event()
 
     async def receive(
-        self, fd: int, offset: int, most_bytes: int, direct_fd: int = NO_FD
+        self,
+        fd: int,
+        offset: int,
+        most_bytes: int,
+        direct_fd: int = NO_FD,
+        hold: Hold = nullcontext,
     ) -> Received:
         done = 0
         self._stopped = trio.Event()
         while True:
-            n_bytes, rate_bps = await self._paid(most_bytes - done)
+            n_bytes, rate_bps = await self._paid(most_bytes - done, hold)
             if self._stopped.is_set():
                 self._give_back(n_bytes, rate_bps)
                 return Received(done, End.PREEMPTED)
@@ -131,7 +137,7 @@ class PacedIntake:
         self._stopped.set()
         self._intake.stop()
 
-    async def _paid(self, most_bytes: int) -> tuple[int, int | None]:
+    async def _paid(self, most_bytes: int, hold: Hold) -> tuple[int, int | None]:
         """What may be ordered now, and the rate at which it was paid for."""
         client_id = self.head.client_id
         while True:
@@ -142,7 +148,7 @@ class PacedIntake:
             wait_ns = self._pacer.take(client_id, n_bytes, rate_bps)
             if wait_ns == 0:
                 return n_bytes, rate_bps
-            with trio.move_on_after(min(wait_ns / SECOND_NS, RECHECK_S)):
+            with hold(), trio.move_on_after(min(wait_ns / SECOND_NS, RECHECK_S)):
                 await self._stopped.wait()
                 return 0, None
 

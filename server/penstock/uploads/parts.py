@@ -21,6 +21,7 @@ _MODE: Final = 0o600
 _DIRECT: Final = (
     os.O_WRONLY | os.O_DIRECT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 )
+_WRITTEN_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,6 +50,9 @@ class Parts:
                 f"uploads.directory: {folder}: {error.strerror}; it must be a folder "
                 "that this user may write"
             ) from None
+        if why := _unsafe(os.fstat(self.fd), folder):
+            self.close()
+            raise PenstockError(f"uploads.directory: {folder}: {why}")
 
     def close(self) -> None:
         os.close(self.fd)
@@ -161,6 +165,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _unsafe(found: os.stat_result, folder: Path) -> str:
+    """Whoever may write here chooses what is published."""
+    user = os.geteuid()
+    if found.st_uid not in (user, 0):
+        return (
+            f"belongs to another user, who could change uploads: chown {user} {folder}"
+        )
+    if found.st_mode & _WRITTEN_BY_OTHERS:
+        return f"others may write in it, and change uploads: chmod 700 {folder}"
+    return ""
 
 
 def _check(found: os.stat_result, inode: int, length: int) -> None:

@@ -4,6 +4,7 @@ The ledger says VERIFYING before its name appears, and COMPLETED when that is on
 disk: after a crash it can be told how far it came.
 """
 
+import logging
 import os
 
 import trio
@@ -14,6 +15,8 @@ from penstock.uploads.model import RefusedError, SessionState, Upload
 from penstock.uploads.parts import LostPartError
 from penstock.uploads.states import SessionEvent
 
+log = logging.getLogger(__name__)
+
 
 async def finish(depot: Depot, upload: Upload) -> None:
     """One that is OPEN or VERIFYING, and whole. Its ``finishing`` lock is held.
@@ -22,11 +25,15 @@ async def finish(depot: Depot, upload: Upload) -> None:
         RefusedError: 422 it is not what was wanted, and has failed; 409, 412, 403 or
             507 it can not have its name now, and is open again; 500 the disk failed.
     """
+    try:
+        published = await is_published(depot, upload)  # the last time
+    except OSError as error:
+        raise files.refusal_of(error.errno) from None
     if upload.state is SessionState.OPEN:
         await depot.ledger.move(upload, SessionEvent.VERIFY)
         depot.step("verifying")
-    elif await depot.in_thread(is_published, depot, upload):
-        await _complete(depot, upload)  # the ledger could not be written the last time
+    if published:
+        await _complete(depot, upload)
         return
     await _verify(depot, upload)
     with trio.CancelScope(shield=True):  # only a crash stops it from here on
@@ -36,11 +43,30 @@ async def finish(depot: Depot, upload: Upload) -> None:
         await _complete(depot, upload)
 
 
-def is_published(depot: Depot, upload: Upload) -> bool:
-    """Its name is there, and on the disk. Blocks."""
+async def is_published(depot: Depot, upload: Upload) -> bool:
+    """Its name is there, and on the disk.
+
+    Raises:
+        OSError: it can not be known.
+    """
     if upload.target is None:
         return False
-    return depot.targets.has(upload.target, upload.inode)
+    return await depot.in_thread(depot.targets.has, upload.target, upload.inode)
+
+
+async def settle(depot: Depot, upload: Upload) -> None:
+    """Of one that is VERIFYING, and that nobody finishes: what came of it. It stays so
+    where that can not be known."""
+    try:
+        published = await is_published(depot, upload)
+    except OSError as error:
+        log.warning("is upload %s published? it can not be known: %s", upload.id, error)
+        return
+    if published:
+        await _complete(depot, upload)
+    else:
+        expires = depot.expiry()
+        await depot.ledger.move(upload, SessionEvent.REOPEN, expires=expires)
 
 
 async def _verify(depot: Depot, upload: Upload) -> None:
@@ -74,11 +100,16 @@ async def _sync(depot: Depot, upload: Upload) -> None:
 async def _publish(depot: Depot, upload: Upload, target: str) -> None:
     try:
         folder = await depot.in_thread(
-            depot.targets.publish, upload.id, target, upload.replaces
+            depot.targets.publish, upload.id, upload.inode, target, upload.replaces
         )
-    except (RefusedError, OSError) as error:
+    except LostPartError as error:
+        raise await depot.fail(upload, str(error)) from None
+    except RefusedError:
         await depot.ledger.move(upload, SessionEvent.REOPEN)
-        raise _refusal(error) from None
+        raise
+    except OSError as error:
+        await settle(depot, upload)
+        raise files.refusal_of(error.errno) from None
     depot.step("published")
     try:
         await depot.in_thread(os.fsync, folder)
@@ -88,10 +119,6 @@ async def _publish(depot: Depot, upload: Upload, target: str) -> None:
     finally:
         os.close(folder)
     depot.step("directory synced")
-
-
-def _refusal(error: RefusedError | OSError) -> RefusedError:
-    return files.refusal_of(error.errno) if isinstance(error, OSError) else error
 
 
 async def _complete(depot: Depot, upload: Upload) -> None:

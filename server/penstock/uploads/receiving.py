@@ -7,7 +7,7 @@ from typing import Final
 
 from penstock.uploads import spans
 from penstock.uploads.attempts import Attempt
-from penstock.uploads.model import End
+from penstock.uploads.model import NO_FD, End
 
 # Durable at least every so many bytes: that is what a client sends again after a crash,
 # and twice that is dirty in memory. A disk writes it in less than a second.
@@ -58,7 +58,8 @@ class Reception:
                     return arrived
                 position = arrived.position
                 if self.checkpoint and position - saved >= CHECKPOINT_BYTES:
-                    await self.checkpoint(position)
+                    with attempt.hold():
+                        await self.checkpoint(position)
                     saved = position
         return Arrived(attempt.end, End.MORE)
 
@@ -66,17 +67,15 @@ class Reception:
         self, position: int, end: int, *, covered: bool
     ) -> tuple[Arrived, bool]:
         """Once, and whether that was all."""
-        if self.attempt.is_preempted:
+        if self.attempt.stopped:
             return Arrived(position, End.PREEMPTED), True
         most = min(end - position, CHECKPOINT_BYTES)
         if not covered:
             most = min(most, self.room(position, most))
         if most <= 0:
             return Arrived(position, End.ERROR, errno.ENOSPC), True
-        intake = self.attempt.intake
-        if covered:
-            got = await intake.receive(self.null_fd, position, most)
-        else:
-            got = await intake.receive(self.fd, position, most, self.direct_fd)
+        intake, hold = self.attempt.intake, self.attempt.hold
+        fd, direct_fd = (self.null_fd, NO_FD) if covered else (self.fd, self.direct_fd)
+        got = await intake.receive(fd, position, most, direct_fd, hold)
         arrived = Arrived(position + got.n_bytes, got.end, got.errno)
         return arrived, got.end is not End.MORE

@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 
 async def recover(depot: Depot) -> None:
     """Before anything is served. No session claims a byte afterwards that is not in its
-    part; parts of no session are gone.
+    part; parts of no session are gone. One of which it can not be known whether it is
+    published stays VERIFYING.
 
     Raises:
         OSError: the folder can not be read.
@@ -21,7 +22,7 @@ async def recover(depot: Depot) -> None:
     """
     for upload in _sessions(depot):
         if upload.state is SessionState.VERIFYING:
-            await _end_of_verifying(depot, upload)
+            await publishing.settle(depot, upload)
     for upload, why in await depot.in_thread(_lost, depot):
         log.error("upload %s of %s has failed: %s", upload.id, upload.owner, why)
         await depot.end(upload, SessionEvent.FAIL, why=why)
@@ -49,16 +50,12 @@ def _sessions(depot: Depot) -> list[Upload]:
     return list(depot.ledger.sessions.values())
 
 
-async def _end_of_verifying(depot: Depot, upload: Upload) -> None:
-    published = await depot.in_thread(publishing.is_published, depot, upload)
-    event = SessionEvent.COMPLETE if published else SessionEvent.REOPEN
-    await depot.ledger.move(upload, event, expires=depot.expiry())
-
-
 def _lost(depot: Depot) -> list[tuple[Upload, str]]:
     """Sessions whose bytes are not there, and why. Blocks."""
     found = []
     for upload in filter(holds_part, _sessions(depot)):
+        if upload.state is SessionState.VERIFYING:
+            continue  # its bytes may have their name, and no other any more
         try:
             reach = spans.reach(upload.spans)
             depot.parts.check(upload.id, upload.inode, reach)

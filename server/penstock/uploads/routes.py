@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from penstock.uploads import core, tus
 from penstock.uploads.answers import Answer, Fields, problem
+from penstock.uploads.attempts import server_ends
 from penstock.uploads.model import Head, Intake, RefusedError
 from penstock.uploads.service import Service
 from penstock.uploads.tus_fields import FILES
 
 # What is true of an upload now may not be later; tus asks for it, at least of HEAD.
 _EVERYWHERE: Fields = (("Cache-Control", "no-store"),)
+_BRINGING = {"POST", "PUT", "PATCH"}
 _METHODS = {"POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS"}
 
 
@@ -25,6 +27,8 @@ async def handle(intake: Intake, service: Service) -> None:
     is_core = path == core.PATH
     try:
         _check_right(head, service)
+        if service.ends() and head.method in _BRINGING:
+            raise server_ends()
         if is_core:
             answer = await core.answered(intake, service, query)
         else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from penstock.clientids import canonical_client_id
+from penstock.control import State
 from penstock.durations import SECOND_NS
 from penstock.uploads import routes
 from penstock.uploads.bridge import Bridge
@@ -27,17 +27,16 @@ from penstock.uploads.store import FileStore
 if TYPE_CHECKING:
     from penstock._engine import Engine
     from penstock.control import Control
-    from penstock.settings import Settings
 
 EXPIRE_EVERY_S = 60.0
+LAST_S = 1.0  # of a drain: to sync, record and answer while engines can send that
 
 
 class Uploads:
     def __init__(self, control: Control, engines: Sequence[Engine]) -> None:
         self._control = control
         self._engines = engines
-        self._rates: dict[str, int] = {}
-        self._rates_are_of: Settings | None = None
+        self._receiving = trio.CancelScope()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled.
@@ -49,13 +48,17 @@ class Uploads:
         root = self._control.settings.server.root
         assert root is not None
         async with FileStore.opened(
-            root, settings.folder(), limits_of(settings)
+            root,
+            settings.folder(),
+            limits_of(settings),
+            counts=self._control.upload_attempts,
         ) as store:
             service = Service(
                 store,
                 may_upload=self.may,
                 most_bytes=settings.max_bytes,
                 results=self._control.uploads_answered,
+                ends=lambda: self._control.state is State.DRAINING,
             )
 
             pacer = Pacer(self.rate_of, time.monotonic_ns)
@@ -63,23 +66,30 @@ class Uploads:
             async def handle(intake: Intake) -> None:
                 await routes.handle(pacer.paced(intake), service)
 
+            self._control.uploads_held = store.held
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._expire, store)
+                nursery.start_soon(self._receive, store)
                 for engine in self._engines:
                     nursery.start_soon(Bridge(engine, handle).run)
                 task_status.started()
 
+    def drain(self, seconds: float) -> None:
+        """Engines end in so many; a second call only brings that forward."""
+        stop_at = trio.current_time() + seconds - min(LAST_S, seconds / 2)
+        self._receiving.deadline = min(self._receiving.deadline, stop_at)
+
+    async def _receive(self, store: FileStore) -> None:
+        """Also those are stopped that no engine knows of: they wait for tokens."""
+        try:
+            with self._receiving:
+                await trio.sleep_forever()
+        finally:
+            store.stop()
+
     def rate_of(self, client_id: str) -> int | None:
-        """By the settings that hold now."""
-        settings = self._control.settings
-        if settings is not self._rates_are_of:
-            self._rates_are_of = settings
-            self._rates = {
-                canonical_client_id(name): client.upload_rate_bps
-                for name, client in settings.clients.items()
-                if client.upload_rate_bps is not None
-            }
-        return self._rates.get(client_id, settings.shaping.client_upload_rate_bps)
+        """By what the file and the admin API say now."""
+        return self._control.tree.upload_rate_of(client_id) or None
 
     def may(self, head: Head) -> bool:
         """By the settings that hold now: a token counts, not where somebody is."""

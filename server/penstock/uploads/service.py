@@ -29,6 +29,7 @@ class Service:
     Attributes:
         most_bytes: of one upload.
         results: how many answers there were, by protocol, method and status.
+        ends: whether the server does, and nothing new begins.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class Service:
     most_bytes: int
     clock: Callable[[], float] = time.time
     results: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    ends: Callable[[], bool] = lambda: False
 
     def drafted(self, head: Head, length: int | None) -> Upload:
         """A session with an id of its own, and all else that a request may say of one,

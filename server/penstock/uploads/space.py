@@ -65,6 +65,11 @@ class Space:
             ),
         )
 
+    def held(self, owner: str) -> tuple[int, int]:
+        """How many uploads, and of how many bytes."""
+        account = self._by_owner.get(owner, _Held())
+        return account.uploads, account.n_bytes
+
     def restore(self, upload_id: str, owner: str, n_bytes: int) -> None:
         """``hold`` of what was allowed before."""
         self.free(upload_id)

@@ -7,6 +7,7 @@ The order, always: data in the file, fdatasync, the ledger's commit, the answer.
 import errno
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -34,9 +35,9 @@ def _no_step(_: str) -> None:
 class FileStore:
     """A ``model.Store``. Made by ``opened``."""
 
-    def __init__(self, depot: Depot) -> None:
+    def __init__(self, depot: Depot, attempts: Attempts) -> None:
         self._depot = depot
-        self._attempts = Attempts()
+        self._attempts = attempts
 
     @classmethod
     @asynccontextmanager
@@ -48,6 +49,7 @@ class FileStore:
         *,
         clock: Callable[[], float] = time.time,
         step: Callable[[str], None] = _no_step,
+        counts: Counter[str] | None = None,
     ) -> AsyncIterator["FileStore"]:
         """With everything recovered that there was before.
 
@@ -55,6 +57,7 @@ class FileStore:
             root: where finished uploads are published.
             folder: of ledger and parts, which this process then owns.
             step: called with the name of each step that has been done.
+            counts: of attempts by state.
 
         Raises:
             PenstockError: ``folder`` or what is in it can not be used.
@@ -62,12 +65,16 @@ class FileStore:
         depot = Depot(root, folder, limits, clock, step)
         try:
             await recovery.recover(depot)
-            yield cls(depot)
+            yield cls(depot, Attempts(Counter() if counts is None else counts))
         finally:
             depot.close()
 
     def find(self, upload_id: str) -> Upload | None:
         return self._depot.ledger.sessions.get(upload_id)
+
+    def held(self, owner: str) -> tuple[int, int]:
+        """Unfinished uploads of a client, and the bytes that they hold."""
+        return self._depot.space.held(owner)
 
     def replies(self, upload_id: str, start: int, end: int) -> Sequence[Reply]:
         return self._depot.ledger.replies(upload_id, start, end)
@@ -220,6 +227,10 @@ class FileStore:
                 await self.terminate(upload)
             raise
 
+    def stop(self) -> None:
+        """The server ends: as ``Attempts.stop``."""
+        self._attempts.stop()
+
     async def terminate(self, upload: Upload) -> None:
         await self.settle(upload)
         depot = self._depot
@@ -245,6 +256,8 @@ class FileStore:
     async def _expire(self, upload: Upload, now: float) -> bool:
         live = self._depot.live(upload)
         async with live.finishing:
+            if upload.state is SessionState.VERIFYING:
+                await publishing.settle(self._depot, upload)
             if not self._may_expire(upload, now):
                 return False
             await self._depot.end(upload, SessionEvent.EXPIRE)

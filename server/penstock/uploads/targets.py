@@ -5,13 +5,16 @@ name can not lead out of the root, whatever changes meanwhile.
 """
 
 import contextlib
+import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from penstock.errors import PenstockError
+from penstock.uploads.fields import shown
 from penstock.uploads.model import RefusedError
 from penstock.uploads.names import names_of
 from penstock.uploads.parts import LostPartError, Parts, part_name
@@ -20,6 +23,8 @@ _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER_MODE: Final = 0o777  # less the umask
 _FILE_MODE: Final = 0o644
+# Nothing, or something else, has the name; all else leaves open what has it.
+_NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 ANY_ETAG: Final = "*"
 
 
@@ -38,7 +43,9 @@ class Targets:
         self._mode = _FILE_MODE & ~umask
         self._parts = parts
         self._root = os.open(root, os.O_DIRECTORY | os.O_CLOEXEC)
-        if _file_system(self._root) != _file_system(parts.fd):
+        self._file_system = _file_system(self._root)
+        self._naming = threading.Lock()
+        if self._file_system != _file_system(parts.fd):
             self.close()
             raise PenstockError(
                 f"uploads.directory: {folder}: is on another file system than {root}, "
@@ -52,22 +59,39 @@ class Targets:
         """Whether ``publish`` would be allowed now.
 
         Raises:
-            RefusedError: 400 the path, 409 the name is taken, 412 another file has it.
+            RefusedError: 400 the path, 409 the name is taken or on another file system,
+                412 another file has it.
             OSError: it can not be known.
         """
-        _judge(self._find(target), replaces)
+        *folders, name = names_of(target)
+        folder, depth = self._walk(folders)
+        try:
+            self._check_file_system(folder, folders[:depth])
+            found = _stat(name, folder) if depth == len(folders) else None
+        finally:
+            os.close(folder)
+        _judge(found, replaces)
 
     def has(self, target: str, inode: int) -> bool:
-        """Whether it is this file; if so, its name is on the disk."""
+        """Whether it is this file; if so, its name is on the disk.
+
+        Raises:
+            OSError: it can not be known.
+        """
         *folders, name = names_of(target)
         try:
-            with self._folder(folders, make=False) as fd:
-                if os.stat(name, dir_fd=fd, follow_symlinks=False).st_ino != inode:
+            with self._folder(folders) as fd:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if not _is_part(found, inode):
                     return False
+                if _file_system(fd) != self._file_system:
+                    return False  # the same number means nothing there
                 os.fsync(fd)
                 return True
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return False
+            raise
 
     def open(self, target: str, inode: int) -> int:
         """To read this file.
@@ -77,35 +101,65 @@ class Targets:
             OSError: none has it.
         """
         *folders, name = names_of(target)
-        with self._folder(folders, make=False) as folder:
+        with self._folder(folders) as folder:
             fd = os.open(name, _READ, dir_fd=folder)
         if os.fstat(fd).st_ino != inode:
             os.close(fd)
             raise LostPartError("another file has its name")
         return fd
 
-    def publish(self, upload_id: str, target: str, replaces: str | None) -> int:
+    def publish(
+        self, upload_id: str, inode: int, target: str, replaces: str | None
+    ) -> int:
         """Give the part its name; returns a descriptor of the folder, which is not
         synced yet. Folders on the way are made, and are on the disk. A part that is
         linked is there still.
 
         Raises:
             RefusedError: as ``check``.
+            LostPartError: another file had the part's name. It has not the target's,
+                unless it replaced what was there.
             OSError: it could not be done.
         """
         *folders, name = names_of(target)
-        part = part_name(upload_id)
-        with self._folder(folders, make=True) as folder:
-            _judge(_stat(name, folder), replaces)
-            # Only a replacing one may take a name that exists: link(2) never does.
+        # What is returned is opened before: an error after the name is there says
+        # nothing of it.
+        folder = self._open_folder(folders, make=True)
+        try:
+            self._check_file_system(folder, folders)
+            with self._naming:  # so that nobody replaces what is looked at
+                _judge(_stat(name, folder), replaces)
+                self._give_name(
+                    part_name(upload_id), folder, [*folders, name], replaces
+                )
+                _check_named(name, folder, inode, replaces)
+        except BaseException:
+            os.close(folder)
+            raise
+        return folder
+
+    def _give_name(
+        self, part: str, folder: int, names: list[str], replaces: str | None
+    ) -> None:
+        """Only a replacing one may take a name that exists: link(2) never does."""
+        parts, name = self._parts.fd, names[-1]
+        try:
             if replaces is None:
-                try:
-                    os.link(part, name, src_dir_fd=self._parts.fd, dst_dir_fd=folder)
-                except FileExistsError:
-                    raise RefusedError(409, "a file of this name exists") from None
+                os.link(
+                    part,
+                    name,
+                    src_dir_fd=parts,
+                    dst_dir_fd=folder,
+                    follow_symlinks=False,
+                )
             else:
-                os.rename(part, name, src_dir_fd=self._parts.fd, dst_dir_fd=folder)
-            return os.dup(folder)
+                os.rename(part, name, src_dir_fd=parts, dst_dir_fd=folder)
+        except FileExistsError:
+            raise RefusedError(409, "a file of this name exists") from None
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise _elsewhere(names[:-1]) from None
+            raise
 
     def prepare(self, fd: int, length: int) -> None:
         """The part as it will be seen: its size, its mode, and nothing unsynced.
@@ -118,28 +172,44 @@ class Targets:
         os.fchmod(fd, self._mode)
         os.fsync(fd)
 
-    def _find(self, target: str) -> os.stat_result | None:
-        *folders, name = names_of(target)
-        try:
-            with self._folder(folders, make=False) as fd:
-                return _stat(name, fd)
-        except FileNotFoundError:
-            return None
+    def _check_file_system(self, folder: int, names: list[str]) -> None:
+        """Raises RefusedError: 409, a part can not be linked there."""
+        if _file_system(folder) != self._file_system:
+            raise _elsewhere(names)
 
     @contextlib.contextmanager
-    def _folder(self, names: list[str], *, make: bool) -> Iterator[int]:
-        """Open it from the root on."""
-        fd = os.dup(self._root)
+    def _folder(self, names: list[str]) -> Iterator[int]:
+        fd = self._open_folder(names)
         try:
-            for name in names:
-                if make:
-                    _make_folder(name, fd)
-                below = os.open(name, _FOLDER, dir_fd=fd)
-                os.close(fd)
-                fd = below
             yield fd
         finally:
             os.close(fd)
+
+    def _open_folder(self, names: list[str], *, make: bool = False) -> int:
+        fd, depth = self._walk(names, make=make)
+        if depth < len(names):
+            os.close(fd)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return fd
+
+    def _walk(self, names: list[str], *, make: bool = False) -> tuple[int, int]:
+        """From the root on: a descriptor of the last folder that is there, and how many
+        there are."""
+        fd = os.dup(self._root)
+        try:
+            for depth, name in enumerate(names):
+                if make:
+                    _make_folder(name, fd)
+                try:
+                    below = os.open(name, _FOLDER, dir_fd=fd)
+                except FileNotFoundError:
+                    return fd, depth
+                os.close(fd)
+                fd = below
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, len(names)
 
 
 def etag_of(found: os.stat_result) -> str:
@@ -165,6 +235,29 @@ def _judge(found: os.stat_result | None, replaces: str | None) -> None:
         raise RefusedError(412, "the file is another one by now")
 
 
+def _is_part(found: os.stat_result, inode: int) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_ino == inode
+
+
+def _check_named(name: str, folder: int, inode: int, replaces: str | None) -> None:
+    """Who may write among the parts can put another file in a part's place."""
+    found = _stat(name, folder)
+    if found is None or _is_part(found, inode):
+        return
+    if replaces is None:
+        os.unlink(name, dir_fd=folder)
+        raise LostPartError("another file had its part's name, and was not published")
+    raise LostPartError("another file had its part's name: look at what it replaced")
+
+
+def _elsewhere(folders: list[str]) -> RefusedError:
+    return RefusedError(
+        409,
+        f"the folder {shown('/'.join(folders))} is on another file system than "
+        "uploads, which can not be published there",
+    )
+
+
 def _make_folder(name: str, parent: int) -> None:
     """Synced also if it was there: who made it may not have come that far."""
     with contextlib.suppress(FileExistsError):
@@ -178,7 +271,7 @@ def _file_system(fd: int) -> tuple[int, str]:
     device = os.fstat(fd).st_dev
     try:
         lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         return device, ""
     return device, next((line for line in lines if line.startswith("mnt_id:")), "")
 

@@ -4,7 +4,7 @@ import errno
 import os
 
 from penstock.uploads import digests, files, spans
-from penstock.uploads.attempts import Attempt, preempted
+from penstock.uploads.attempts import Attempt, server_ends
 from penstock.uploads.depot import Depot
 from penstock.uploads.model import (
     NO_FD,
@@ -115,8 +115,8 @@ class Writing:
         if arrived.position < self._attempt.end:
             raise RefusedError(400, "the body ended before its range")
         has_ended = await self._attempt.intake.ended()
-        if self._attempt.is_preempted:
-            raise preempted()
+        if self._attempt.stopped:
+            raise self._attempt.stopped
         if not has_ended:
             raise RefusedError(400, "the body goes on behind its range")
 
@@ -151,7 +151,7 @@ class Writing:
         if self._attempt.state is AttemptState.ACTIVE:
             self._attempt.move(AttemptEvent.ABORT)
         if arrived.end is End.PREEMPTED:
-            raise preempted()
+            raise self._attempt.stopped or server_ends()
         if arrived.end is End.ERROR:
             if arrived.errno in _BROKEN:
                 why = f"can not be written: {os.strerror(arrived.errno)}"

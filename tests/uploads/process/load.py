@@ -12,7 +12,8 @@ from pathlib import Path
 from penstock.uploads import spans
 from tests.conftest import noise
 from tests.serving import Client, Server
-from tests.uploads.process.uploading import GoneError, Remote, content_digest
+from tests.uploads.asking import digest
+from tests.uploads.process.uploading import GoneError, Remote
 
 SIZE_MAX = 1 << 20
 RANGE_MAX = 200_000
@@ -74,7 +75,7 @@ class Uploader:
         size = self.random_.randint(1, SIZE_MAX)
         name = f"{self.number}-{self.begun}"
         new = Remote(name, noise(size, seed=size), self.tus)
-        fields = {} if self.tus else {"Repr_Digest": content_digest(new.data)}
+        fields = {} if self.tus else {"Repr_Digest": digest(new.data)}
         self.tally.unanswered_begins += 1
         said = new.begin(client, **fields)
         assert said.status == 201, said
@@ -83,11 +84,11 @@ class Uploader:
 
     def send(self, client: Client, upload: Remote) -> None:
         start, end = self.next_range(upload)
-        digest = {}
+        fields = {}
         if not self.tus and self.random_.random() < 0.2:
-            digest = {"Content_Digest": content_digest(upload.data[start:end])}
+            fields = {"Content_Digest": digest(upload.data[start:end])}
         self.tally.cut += 1
-        said = upload.send(client, start, end, **digest)
+        said = upload.send(client, start, end, **fields)
         assert said.status in (200, 204), said
         self.tally.cut -= 1
         self.tally.acknowledged += 1

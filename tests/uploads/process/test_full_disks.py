@@ -13,7 +13,8 @@ import pytest
 from tests.conftest import noise
 from tests.serving import Client, Place, Response
 from tests.uploads.process.disks import Disk, small_disk
-from tests.uploads.process.uploading import TUS, Remote, answer, ask, uploading
+from tests.uploads.process.uploading import Remote, answer, ask, uploading
+from tests.uploads.served import TUS
 
 MIB = 1 << 20
 DATA = noise(MIB)
@@ -145,7 +146,6 @@ def test_limits_of_bytes_are_413_and_507(tmp_path: Path) -> None:
 @pytest.mark.parametrize("write_path", ["splice", "copy"])
 def test_a_limit_of_file_sizes(tmp_path: Path, write_path: str) -> None:
     place = Place(inside=("prlimit", f"--fsize={MIB}"))
-    (tmp_path / "root").mkdir()
     settings = f'write_path = "{write_path}"'
     with (
         uploading(tmp_path, settings=settings, place=place) as server,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from penstock.uploads import spans
-from tests.serving import Client, Response, Server, running
+from tests.serving import Client, Response, Server, request
+from tests.uploads.asking import encoded
+from tests.uploads.served import OFFSET_STREAM, TUS, head, serving_uploads
 
-TUS = {"Tus_Resumable": "1.0.0"}
 PIECE_BYTES = 16 << 10  # of a body, so that a crash finds some of it sent
 
 
@@ -23,29 +22,17 @@ class GoneError(Exception):
 
 @contextmanager
 def uploading(
-    home: Path,
-    *options: str,
-    settings: str = "",
-    reserve: int = 0,
-    disk: Path | None = None,
-    **running_options: Any,
+    home: Path, *options: str, settings: str = "", reserve: int = 0, **more: Any
 ) -> Iterator[Server]:
-    """``penstock serve`` of ``disk/root`` with ``disk/uploads``.
+    """As ``serving_uploads``: a server that may end before the block does.
 
     Args:
-        home: of log and configuration.
         settings: more lines of ``[uploads]``, and tables behind them.
-        disk: ``home``, if not said.
     """
-    disk = disk or home
-    if not running_options:
-        (disk / "root").mkdir(exist_ok=True)
-    config = home / "penstock.toml"
-    config.write_text(f"[uploads]\nopen = true\nreserve_free = {reserve}\n{settings}")
-    options = ("--config", str(config), "--uploads", str(disk / "uploads"), *options)
-    with running(disk / "root", home, *options, **running_options) as server:
-        server.extra["may_exit"] = True
-        yield server
+    said = f"[uploads]\nopen = true\nreserve_free = {reserve}\n{settings}"
+    with serving_uploads(home, *options, said=said, **more) as site:
+        site.server.extra["may_exit"] = True
+        yield site.server
 
 
 def answer(client: Client, method: str) -> Response:
@@ -59,19 +46,10 @@ def answer(client: Client, method: str) -> Response:
     return client.read(method)
 
 
-def written(method: str, target: str, **fields: object) -> bytes:
-    """A head; ``Upload_Offset=1`` becomes ``Upload-Offset: 1``."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: test"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
 def ask(
     client: Client, method: str, target: str, body: bytes = b"", **fields: object
 ) -> Response:
-    if body:
-        fields["Content_Length"] = len(body)
-    client.send(written(method, target, **fields) + body)
+    client.send(head(method, target, len(body), token=None, **fields) + body)
     return answer(client, method)
 
 
@@ -101,7 +79,7 @@ class Remote:
     def begin(self, client: Client, **fields: object) -> Response:
         size = len(self.data)
         if self.tus:
-            name = base64.b64encode(self.name.encode()).decode()
+            name = encoded(self.name.encode())
             fields = {"Upload_Metadata": f"filename {name}", **TUS, **fields}
             said = ask(client, "POST", "/files", Upload_Length=size, **fields)
         else:
@@ -114,24 +92,15 @@ class Remote:
 
     def head(self, start: int, end: int, **fields: object) -> bytes:
         """Of a request with these bytes."""
+        said: dict[str, object] = {
+            "idempotency_key": self.key,
+            "content_range": f"bytes {start}-{end - 1}/{len(self.data)}",
+        }
         if self.tus:
-            return written(
-                "PATCH",
-                self.location,
-                Upload_Offset=start,
-                Content_Type="application/offset+octet-stream",
-                Content_Length=end - start,
-                **TUS,
-                **fields,
-            )
-        return written(
-            "PUT",
-            self.location,
-            Idempotency_Key=self.key,
-            Content_Range=f"bytes {start}-{end - 1}/{len(self.data)}",
-            Content_Length=end - start,
-            **fields,
-        )
+            said = {"upload_offset": start, "content_type": OFFSET_STREAM, **TUS}
+        method = "PATCH" if self.tus else "PUT"
+        n_bytes = end - start
+        return head(method, self.location, n_bytes, token=None, **said, **fields)
 
     def send(self, client: Client, start: int, end: int, **fields: object) -> Response:
         """Bytes, piece by piece. An answer that came before the connection was reset
@@ -192,12 +161,7 @@ class Remote:
         self.check_download(client)
 
     def check_download(self, client: Client) -> None:
-        client.send(written("GET", f"/{self.name}"))
+        client.send(request(f"/{self.name}"))
         got = client.read()
         assert got.status == 200
         assert got.body == self.data, self.name
-
-
-def content_digest(data: bytes) -> str:
-    value = base64.b64encode(hashlib.sha256(data).digest()).decode()
-    return f"sha-256=:{value}:"
