@@ -57,6 +57,21 @@ async def test_refusals_are_problem_details(site: Site) -> None:
     }
 
 
+async def test_a_client_can_not_take_all_that_there_can_be(site: Site) -> None:
+    """It may still ask, and others are not concerned."""
+    begun = await begin(site)
+    owner = site.upload(begun.id).owner
+    site.service.at_once[owner] = site.service.most_at_once
+    for answer in (await begun.put(0, SIZE), await site.ask("POST", "/files")):
+        assert (answer.status, answer["retry-after"]) == (429, "1")
+        assert not answer.intake.was_asked
+    assert (await site.ask("HEAD", begun.url)).status == 200
+    site.service.at_once.clear()
+    site.service.at_once["other"] = site.service.most_at_once
+    assert (await begun.put(0, SIZE)).status == 200
+    assert set(site.service.at_once) == {"other"}
+
+
 async def test_a_server_that_ends_begins_nothing_and_says_when_to_come_again(
     site: Site,
 ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from penstock.uploads import core, tus
 from penstock.uploads.answers import Answer, Fields, problem
-from penstock.uploads.attempts import server_ends
 from penstock.uploads.model import Head, Intake, RefusedError
 from penstock.uploads.service import Service
 from penstock.uploads.tus_fields import FILES
@@ -27,12 +28,12 @@ async def handle(intake: Intake, service: Service) -> None:
     is_core = path == core.PATH
     try:
         _check_right(head, service)
-        if service.ends() and head.method in _BRINGING:
-            raise server_ends()
-        if is_core:
-            answer = await core.answered(intake, service, query)
-        else:
-            answer = await tus.answered(intake, service, path)
+        brings = head.method in _BRINGING
+        with service.bringing(head.client_id) if brings else nullcontext():
+            if is_core:
+                answer = await core.answered(intake, service, query)
+            else:
+                answer = await tus.answered(intake, service, path)
     except RefusedError as refused:
         answer = problem(refused, head)
     method = head.method if head.method in _METHODS else "other"

@@ -57,6 +57,7 @@ class Uploads:
                 store,
                 may_upload=self.may,
                 most_bytes=settings.max_bytes,
+                most_at_once=settings.max_client_at_once,
                 results=self._control.uploads_answered,
                 ends=lambda: self._control.state is State.DRAINING,
             )

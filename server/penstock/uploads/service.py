@@ -7,11 +7,12 @@ import hmac
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from penstock.uploads.attempts import server_ends
 from penstock.uploads.digest_fields import wanted_digests
 from penstock.uploads.fields import idempotency_key, if_match
 from penstock.uploads.model import Head, RefusedError, SessionState, Store, Upload
@@ -30,6 +31,8 @@ class Service:
         most_bytes: of one upload.
         results: how many answers there were, by protocol, method and status.
         ends: whether the server does, and nothing new begins.
+        most_at_once: requests that bring bytes, of one client.
+        at_once: how many these are.
     """
 
     store: Store
@@ -38,6 +41,27 @@ class Service:
     clock: Callable[[], float] = time.time
     results: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     ends: Callable[[], bool] = lambda: False
+    most_at_once: int = 256
+    at_once: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def bringing(self, client_id: str) -> Iterator[None]:
+        """One more request of a client; so that nobody takes all that there can be.
+
+        Raises:
+            RefusedError: 503 the server ends, 429 it has too many.
+        """
+        if self.ends():
+            raise server_ends()
+        if self.at_once[client_id] >= self.most_at_once:
+            raise too_many(self.most_at_once)
+        self.at_once[client_id] += 1
+        try:
+            yield
+        finally:
+            self.at_once[client_id] -= 1
+            if not self.at_once[client_id]:
+                del self.at_once[client_id]
 
     def drafted(self, head: Head, length: int | None) -> Upload:
         """A session with an id of its own, and all else that a request may say of one,
@@ -107,6 +131,14 @@ _ENDED = {
     SessionState.TERMINATED: "been deleted",
     SessionState.FAILED: "failed",
 }
+
+
+def too_many(most_at_once: int) -> RefusedError:
+    return RefusedError(
+        429,
+        f"this client brings {most_at_once} bodies already: end one, or wait",
+        [("Retry-After", "1")],
+    )
 
 
 def too_large(most_bytes: int) -> RefusedError:

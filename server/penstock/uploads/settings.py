@@ -28,6 +28,7 @@ class UploadsSettings(BaseModel):
         open: everybody may, without a token.
         write_path: how bodies get into files.
         max_at_once: requests, for each engine; more are answered 503.
+        max_client_at_once: that bring bytes, of one client; more are answered 429.
         body_timeout_ns: without a byte of a body that is wanted.
         max_bytes: of one upload.
         max_client_bytes: unfinished, of one client.
@@ -42,6 +43,7 @@ class UploadsSettings(BaseModel):
     open: bool = False
     write_path: WritePath = "auto"
     max_at_once: Annotated[Count, between(1, 4096)] = 1024
+    max_client_at_once: Annotated[Count, between(1, 4096)] = 256
     body_timeout_ns: Annotated[
         Duration, between(SECOND_NS // 1000, DAY_NS, format_duration)
     ] = Field(30 * SECOND_NS, alias="body_timeout")
