@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 import trio
@@ -54,9 +55,9 @@ async def test_one_that_waits_for_the_disk_is_paused(
     monkeypatch.setattr(receiving, "CHECKPOINT_BYTES", 40_000)
     slow, sync = trio.Event(), SharedSync.sync
 
-    async def wait(self: SharedSync, fd: int) -> None:
+    async def wait(self: SharedSync, *of: Any) -> bool:
         await slow.wait()
-        await sync(self, fd)
+        return await sync(self, *of)
 
     monkeypatch.setattr(SharedSync, "sync", wait)
     async with store_of(places, counts) as store:

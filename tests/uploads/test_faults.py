@@ -96,7 +96,7 @@ async def test_a_sync_that_failed_is_final(
             raise errors.pop()
 
     async with places.store() as store:
-        upload = await store.create(new_upload(length=100), now=NOW)
+        upload = await store.create(new_upload(length=101), now=NOW)
         await store.write(upload, 0, 10, Body(DATA[:10]))
         monkeypatch.setattr(os, "fdatasync", fdatasync)
         await refused(500, store.write(upload, 10, 100, Body(DATA[10:100])))
@@ -112,7 +112,7 @@ async def test_a_sync_that_failed_is_final(
 async def test_a_sync_that_failed_is_final_also_when_the_ledger_fails(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fdatasync(fd: int) -> None:
+    def fsync(fd: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     async def full(*_: object) -> None:
@@ -121,7 +121,7 @@ async def test_a_sync_that_failed_is_final_also_when_the_ledger_fails(
     async with places.store() as store:
         upload = await store.create(new_upload(length=100), now=NOW)
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fdatasync", fdatasync)
+            patch.setattr(os, "fsync", fsync)
             patch.setattr(Writer, "do", full)
             await refused(507, store.write(upload, 0, 100, Body(DATA[:100])))
         assert upload.state is SessionState.OPEN

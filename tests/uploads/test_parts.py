@@ -37,7 +37,7 @@ def targets(places: Places, parts: Parts) -> Iterator[Targets]:
 
 def published(targets: Targets, upload_id: str, target: str, tag: str | None) -> None:
     inode = os.stat(part_name(upload_id), dir_fd=targets._parts.fd).st_ino
-    os.close(targets.publish(upload_id, inode, target, tag))
+    os.close(targets.publish(upload_id, inode, 0, target, tag))
 
 
 def path_of(fd: int) -> str:
@@ -168,7 +168,7 @@ def test_publishing_makes_folders_and_syncs_each(
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(path_of(fd)))
     targets.check("x/y/file", None)
     assert inside(places) == set()
-    folder = targets.publish("a", inode, "x/y/file", None)
+    folder = targets.publish("a", inode, 0, "x/y/file", None)
     assert path_of(folder) == str(places.root / "x" / "y")
     os.close(folder)
     assert synced == [str(places.root), str(places.root / "x")]

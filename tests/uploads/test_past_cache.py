@@ -110,13 +110,17 @@ def test_a_file_system_with_other_rules_gets_it_through_the_cache(
 ) -> None:
     served.past_cache = False
     # To write into this one, and no number, is EINVAL.
-    with Path("/proc/self/coredump_filter").open("wb", buffering=0) as no_file:
-        with served.connect() as sock, bringing(sock, put(len(DATA)) + DATA):
-            index, intake = served.next()
-            assert isinstance(intake, _engine.Intake)
-            intake.receive(part, 0, len(DATA), no_file.fileno())
-            assert served.ended(index, intake) == (len(DATA), "complete", 0)
-            intake.answer(200, b"", b"")
+    other = Path("/proc/self/coredump_filter")
+    with (
+        other.open("wb", buffering=0) as file,
+        served.connect() as sock,
+        bringing(sock, put(len(DATA)) + DATA),
+    ):
+        index, intake = served.next()
+        assert isinstance(intake, _engine.Intake)
+        intake.receive(part, 0, len(DATA), file.fileno())
+        assert served.ended(index, intake) == (len(DATA), "complete", 0)
+        intake.answer(200, b"", b"")
     assert content(part) == DATA
     assert past_cache(served) == 0
 
@@ -158,9 +162,7 @@ def test_connections_that_are_reset_give_everything_back(
     for _ in range(2 * BLOCKS):
         before = past_cache(served)
         with served.connect() as sock:
-            sock.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
-            )
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             with bringing(sock, put(1 << 40) + DATA):
                 _, intake = served.next()
                 intake.receive(part, 0, 1 << 40)

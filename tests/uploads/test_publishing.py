@@ -11,6 +11,7 @@ import pytest
 
 from penstock.uploads import targets as module
 from penstock.uploads.model import RefusedError, SessionState, Upload
+from penstock.uploads.parts import Parts
 from penstock.uploads.store import FileStore
 from penstock.uploads.targets import Targets
 from penstock.uploads.writer import Writer
@@ -184,7 +185,10 @@ async def test_a_file_that_can_not_be_synced_is_not_published(
         raise OSError(errno.EIO, "Input/output error")
 
     async with places.store() as store:
-        upload = await uploaded(store, DATA)
+        await uploaded(store, DATA)
+    async with places.store() as store:  # which knows nothing of what was synced
+        upload = store.find("a")
+        assert upload is not None
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fsync)
             await refused(500, store.finish(upload))
@@ -219,10 +223,17 @@ async def test_a_ledger_that_failed_at_the_end_is_told_later(
 
 @both_ways
 @pytest.mark.parametrize("kind", ["file", "symbolic link"])
+@pytest.mark.parametrize("when", ["before", "right before"])
 async def test_another_file_that_has_the_name_of_a_part_fails_its_upload(
-    places: Places, replaces: str | None, kind: str
+    places: Places,
+    replaces: str | None,
+    kind: str,
+    when: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Right before it is published: until then it is compared, too."""
+    """It is compared before it gets its name, and again afterwards."""
+    if when == "right before":
+        monkeypatch.setattr(Parts, "check", lambda *_: None)
     other = places.home / "other"
     other.write_text("theirs")
 
@@ -238,9 +249,21 @@ async def test_another_file_that_has_the_name_of_a_part_fails_its_upload(
         upload = await whole(places, store, replaces)
         await refused(500, store.finish(upload))
         assert upload.state is SessionState.FAILED
-        assert "another file had its part's name" in upload.why
+        assert "another file" in upload.why
     if replaces is None:
         assert list(places.root.iterdir()) == []
+
+
+async def test_a_part_that_is_shortened_before_it_is_published_fails_its_upload(
+    places: Places,
+) -> None:
+    async with places.store() as store:
+        upload = await uploaded(store, DATA)
+        os.truncate(places.part(), 10)
+        await refused(500, store.finish(upload))
+        assert upload.state is SessionState.FAILED
+        assert "has 10 bytes" in upload.why
+    assert list(places.root.iterdir()) == []
 
 
 # --- a folder of the root on another file system -------------------------------------

@@ -68,7 +68,7 @@ async def test_what_is_durable_already_is_thrown_away_and_not_written(
     places: Places,
 ) -> None:
     async with places.store() as store:
-        upload = await store.create(new_upload(length=40), now=NOW)
+        upload = await store.create(new_upload(length=41), now=NOW)
         await put(store, upload, 10, 20)
         await put(store, upload, 30, 40)
         body = Body(b"x" * 40)
@@ -104,7 +104,7 @@ async def test_of_a_body_that_is_cut_its_beginning_is_durable(
 
 async def test_with_a_digest_it_is_all_or_nothing(places: Places) -> None:
     async with places.store() as store:
-        upload = await store.create(new_upload(length=100), now=NOW)
+        upload = await store.create(new_upload(length=101), now=NOW)
         right = ("sha-256", hashlib.sha256(DATA[:100]).digest())
         for body, status in (
             (Body(DATA[:99], end=End.CUT), 400),
@@ -113,12 +113,12 @@ async def test_with_a_digest_it_is_all_or_nothing(places: Places) -> None:
             await refused(status, store.write(upload, 0, 100, body, digest=right))
             assert upload.spans == ()
         await put(store, upload, 0, 100, digest=right)
-        assert upload.is_whole
+        assert upload.offset == 100
         assert store.replies("a", 0, 100) == [Reply(0, 100, right[1])]
         await put(store, upload, 0, 100, digest=right)
         wrong = ("sha1", hashlib.sha1(b"other").digest())
         await refused(422, put(store, upload, 0, 100, digest=wrong))
-        await store.finish(upload)
+        assert upload.offset == 100
 
 
 async def test_a_digest_is_of_what_is_in_the_file_after_an_overlap(

@@ -64,6 +64,7 @@ class Depot:
             weakref.WeakValueDictionary()
         )
         self._failed: set[str] = set()  # also those of which the ledger does not know
+        self.prepared: set[str] = set()  # whose part is as it will be published
         self._disk = trio.CapacityLimiter(DISK_THREADS_MAX)
         self._readers = trio.CapacityLimiter(READ_THREADS_MAX)
         with ExitStack() as stack:
@@ -136,16 +137,28 @@ class Depot:
             raise files.refusal_of(error.errno) from None
 
     async def make_durable(
-        self, upload: Upload, fd: int, start: int, end: int, reply: Reply | None
+        self,
+        upload: Upload,
+        fd: int,
+        start: int,
+        end: int,
+        reply: Reply | None,
+        *,
+        last: bool = True,
     ) -> None:
-        """``[start, end)``, which is in the file: on the disk, then in the ledger.
+        """``[start, end)``, which is in the file: on the disk, then in the ledger. One
+        that is whole by that is VERIFYING, and its part ready to be published: one
+        sync and one commit do for both.
+
+        Args:
+            last: nothing more comes of this request.
 
         Raises:
             RefusedError: 500, 507 or 409: it is not.
         """
-        live = self.live(upload)
+        whole = last and _will_be_whole(upload, start, end)
         try:
-            await live.sync.sync(fd)
+            await self._sync(upload, fd, whole=whole)
         except OSError as error:
             why = f"can not be synced: {error}"
             raise await self.fail(upload, why) from None
@@ -154,8 +167,18 @@ class Depot:
         if (size := os.fstat(fd).st_size) < end:  # somebody else shortened it
             raise await self.fail(upload, f"its part file has only {size} bytes")
         self.step("synced")
-        await self.ledger.record(upload, start, end, self.expiry(), reply)
+        expires = self.expiry()
+        await self.ledger.record(upload, start, end, expires, reply, verifies=whole)
         self.step("recorded")
+        if whole:
+            self.step("verifying")
+
+    async def _sync(self, upload: Upload, fd: int, *, whole: bool) -> None:
+        live, length = self.live(upload), upload.length
+        if not whole or length is None:
+            await live.sync.sync(fd)
+        elif await live.sync.sync(fd, lambda fd: self.targets.prepare(fd, length)):
+            self.prepared.add(upload.id)
 
     async def fail(self, upload: Upload, why: str) -> RefusedError:
         """Its bytes can not be trusted any more. Returns what its client is told."""
@@ -177,8 +200,18 @@ class Depot:
     async def release(self, upload: Upload) -> None:
         """Its part, and what it held."""
         await self.in_thread(self.parts.drop, upload.id)
+        self.forget(upload)
+
+    def forget(self, upload: Upload) -> None:
+        """What it held; its part is dropped."""
         self.space.free(upload.id)
         self._failed.discard(upload.id)
+        self.prepared.discard(upload.id)
+
+
+def _will_be_whole(upload: Upload, start: int, end: int) -> bool:
+    known = spans.add(upload.spans, start, end)
+    return upload.state is SessionState.OPEN and known == ((0, upload.length),)
 
 
 def _has_failed() -> RefusedError:

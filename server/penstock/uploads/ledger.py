@@ -89,13 +89,25 @@ class Ledger:
         return upload
 
     async def record(
-        self, upload: Upload, start: int, end: int, expires: float, reply: Reply | None
+        self,
+        upload: Upload,
+        start: int,
+        end: int,
+        expires: float,
+        reply: Reply | None,
+        *,
+        verifies: bool = False,
     ) -> None:
         """``[start, end)`` is durable, and its session lives until ``expires``.
+
+        Args:
+            verifies: that makes it whole, and VERIFYING.
 
         Raises:
             RefusedError: 409 it is not open any more, or has too many gaps.
         """
+        event = SessionEvent.VERIFY if verifies else None
+        after = upload if event is None else _moved(upload, event, expires=expires)
 
         def record(connection: sqlite3.Connection) -> None:
             open_ones = connection.execute(
@@ -109,10 +121,12 @@ class Ledger:
             if reply is not None:
                 row = (upload.id, reply.start, reply.end, reply.digest)
                 connection.execute(_ADD_REPLY, row)
+            if after is not upload:
+                _update(connection, upload, after)
 
         def applied() -> None:
             upload.spans = spans.add(upload.spans, start, end)
-            upload.expires = expires
+            upload.expires, upload.state = expires, after.state
             self._n_replies[upload.id] += reply is not None
 
         if self._n_replies[upload.id] >= REPLIES_MAX:
@@ -138,13 +152,7 @@ class Ledger:
             IllegalTransitionError: none does.
             RefusedError: 409 it went into another one meanwhile.
         """
-        after = replace(
-            upload,
-            state=next_session(upload.state, event),
-            why=upload.why if why is None else why,
-            expires=upload.expires if expires is None else expires,
-        )
-        await self._update(upload, after)
+        await self._update(upload, _moved(upload, event, why=why, expires=expires))
 
     async def forget(self, ids: Iterable[str]) -> None:
         gone = list(ids)
@@ -180,21 +188,41 @@ class Ledger:
         await self.forget(upload.id for upload in oldest)
 
     async def _update(self, upload: Upload, after: Upload) -> None:
-        before = upload.state
-        row = (after.state, after.length, after.expires, after.why)
+        before = replace(upload)  # as it is now
 
         def update(connection: sqlite3.Connection) -> None:
-            updated = connection.execute(
-                _UPDATE,
-                (*row, schema.sum_of_session(after), upload.id, before),
-            )
-            if updated.rowcount != 1:
-                raise RefusedError(409, f"the upload is not {before} any more")
+            _update(connection, before, after)
 
         def applied() -> None:
-            upload.state, upload.length, upload.expires, upload.why = row
+            upload.state, upload.length = after.state, after.length
+            upload.expires, upload.why = after.expires, after.why
 
         await self._writer.do(update, applied)
+
+
+def _moved(
+    upload: Upload,
+    event: SessionEvent,
+    *,
+    why: str | None = None,
+    expires: float | None = None,
+) -> Upload:
+    """As it is afterwards. Raises IllegalTransitionError."""
+    return replace(
+        upload,
+        state=next_session(upload.state, event),
+        why=upload.why if why is None else why,
+        expires=upload.expires if expires is None else expires,
+    )
+
+
+def _update(connection: sqlite3.Connection, before: Upload, after: Upload) -> None:
+    """Raises RefusedError: 409, it is another one meanwhile."""
+    row = (after.state, after.length, after.expires, after.why)
+    total = schema.sum_of_session(after)
+    updated = connection.execute(_UPDATE, (*row, total, before.id, before.state))
+    if updated.rowcount != 1:
+        raise RefusedError(409, f"the upload is not {before.state} any more")
 
 
 def _is_over(upload: Upload) -> bool:

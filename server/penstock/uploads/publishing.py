@@ -4,6 +4,7 @@ The ledger says VERIFYING before its name appears, and COMPLETED when that is on
 disk: after a crash it can be told how far it came.
 """
 
+import contextlib
 import logging
 import os
 
@@ -25,22 +26,26 @@ async def finish(depot: Depot, upload: Upload) -> None:
         RefusedError: 422 it is not what was wanted, and has failed; 409, 412, 403 or
             507 it can not have its name now, and is open again; 500 the disk failed.
     """
-    try:
-        published = await is_published(depot, upload)  # the last time
-    except OSError as error:
-        raise files.refusal_of(error.errno) from None
+    is_new = upload.id in depot.prepared and not upload.want
+    published = not is_new and await _was_published(depot, upload)
     if upload.state is SessionState.OPEN:
         await depot.ledger.move(upload, SessionEvent.VERIFY)
         depot.step("verifying")
-    if published:
-        await _complete(depot, upload)
-        return
-    await _verify(depot, upload)
+    if not published:
+        await _verify(depot, upload)
     with trio.CancelScope(shield=True):  # only a crash stops it from here on
-        await _sync(depot, upload)
-        if upload.target is not None:
-            await _publish(depot, upload, upload.target)
-        await _complete(depot, upload)
+        if not published:
+            await _prepare(depot, upload)
+            await _publish(depot, upload)
+        await _complete(depot, upload, may_have_part=published)
+
+
+async def _was_published(depot: Depot, upload: Upload) -> bool:
+    """The last time, of which not all was written down."""
+    try:
+        return await is_published(depot, upload)
+    except OSError as error:
+        raise files.refusal_of(error.errno) from None
 
 
 async def is_published(depot: Depot, upload: Upload) -> bool:
@@ -63,13 +68,15 @@ async def settle(depot: Depot, upload: Upload) -> None:
         log.warning("is upload %s published? it can not be known: %s", upload.id, error)
         return
     if published:
-        await _complete(depot, upload)
+        await _complete(depot, upload, may_have_part=True)
     else:
         expires = depot.expiry()
         await depot.ledger.move(upload, SessionEvent.REOPEN, expires=expires)
 
 
 async def _verify(depot: Depot, upload: Upload) -> None:
+    if not upload.want:
+        return
     fd = await depot.open(upload)
     try:
         found = await depot.digests(fd, 0, upload.offset, upload.want)
@@ -84,25 +91,34 @@ async def _verify(depot: Depot, upload: Upload) -> None:
     depot.step("verified")
 
 
-async def _sync(depot: Depot, upload: Upload) -> None:
+async def _prepare(depot: Depot, upload: Upload) -> None:
+    """Its part as it will be seen, and on the disk, unless it is already."""
+
     def prepare() -> None:
         length = upload.offset
         with depot.parts.opened(upload.id, upload.inode, length) as fd:
             depot.targets.prepare(fd, length)
 
-    try:
-        await depot.in_thread(prepare)
-    except (LostPartError, OSError) as error:
-        raise await depot.fail(upload, f"can not be synced: {error}") from None
+    if upload.id not in depot.prepared:
+        try:
+            await depot.in_thread(prepare)
+        except (LostPartError, OSError) as error:
+            raise await depot.fail(upload, f"can not be synced: {error}") from None
+        depot.prepared.add(upload.id)
     depot.step("file synced")
 
 
-async def _publish(depot: Depot, upload: Upload, target: str) -> None:
+class _UnsyncedFolderError(Exception):
+    """The name is there, and may not be after a crash."""
+
+
+async def _publish(depot: Depot, upload: Upload) -> None:
+    """And drop its part, in one thread: each costs as much as a sync."""
+    if upload.target is None:
+        return
     try:
-        folder = await depot.in_thread(
-            depot.targets.publish, upload.id, upload.inode, target, upload.replaces
-        )
-    except LostPartError as error:
+        await depot.in_thread(_give_name, depot, upload, upload.target)
+    except (LostPartError, _UnsyncedFolderError) as error:
         raise await depot.fail(upload, str(error)) from None
     except RefusedError:
         await depot.ledger.move(upload, SessionEvent.REOPEN)
@@ -110,21 +126,38 @@ async def _publish(depot: Depot, upload: Upload, target: str) -> None:
     except OSError as error:
         await settle(depot, upload)
         raise files.refusal_of(error.errno) from None
+
+
+def _give_name(depot: Depot, upload: Upload, target: str) -> None:
+    """Blocks.
+
+    Raises:
+        RefusedError, LostPartError, OSError: as ``Targets.publish``.
+        _UnsyncedFolderError: it was published, and failed afterwards.
+    """
+    folder = depot.targets.publish(
+        upload.id, upload.inode, upload.offset, target, upload.replaces
+    )
     depot.step("published")
     try:
-        await depot.in_thread(os.fsync, folder)
+        os.fsync(folder)
     except OSError as error:
-        why = f"its folder can not be synced: {error}"
-        raise await depot.fail(upload, why) from None
+        raise _UnsyncedFolderError(f"its folder can not be synced: {error}") from None
     finally:
         os.close(folder)
     depot.step("directory synced")
+    with contextlib.suppress(OSError):  # then the next start drops it
+        depot.parts.drop(upload.id)
+    depot.step("released")
 
 
-async def _complete(depot: Depot, upload: Upload) -> None:
+async def _complete(depot: Depot, upload: Upload, *, may_have_part: bool) -> None:
     expires = depot.expiry()
     await depot.ledger.move(upload, SessionEvent.COMPLETE, expires=expires)
     depot.step("completed")
-    if upload.target is not None:
+    if upload.target is None:
+        return
+    if may_have_part:
         await depot.release(upload)
-        depot.step("released")
+    else:
+        depot.forget(upload)

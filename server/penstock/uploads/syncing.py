@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-InThread = Callable[[Callable[[int], None], int], Awaitable[None]]
+Call = Callable[[int], None]
+InThread = Callable[[Call, int], Awaitable[None]]
 
 
 class SharedSync:
@@ -22,20 +23,32 @@ class SharedSync:
         self._ended = 0
         self.error: OSError | None = None
 
-    async def sync(self, fd: int) -> None:
-        """Raises OSError: this one failed, or one before."""
+    async def sync(self, fd: int, call: Call | None = None) -> bool:
+        """
+        Args:
+            call: in place of fdatasync(2), which it must include.
+
+        Returns:
+            Whether that was done, and not what somebody else asked for.
+
+        Raises:
+            OSError: this one failed, or one before.
+        """
         mine = self._begun + 1  # one under way may have begun before our last byte
+        is_ours = False
         async with self._lock:
             if self._ended < mine and self.error is None:
-                await self._run(fd)
+                is_ours = True
+                await self._run(fd, call or os.fdatasync)
         if self.error is not None:
             raise self.error
+        return is_ours
 
-    async def _run(self, fd: int) -> None:
+    async def _run(self, fd: int, call: Call) -> None:
         self._begun += 1
         number = self._begun
         try:
-            await self._in_thread(os.fdatasync, fd)
+            await self._in_thread(call, fd)
         except OSError as error:
             self.error = error
         self._ended = number

@@ -109,16 +109,21 @@ class Targets:
         return fd
 
     def publish(
-        self, upload_id: str, inode: int, target: str, replaces: str | None
+        self,
+        upload_id: str,
+        inode: int,
+        length: int,
+        target: str,
+        replaces: str | None,
     ) -> int:
-        """Give the part its name; returns a descriptor of the folder, which is not
-        synced yet. Folders on the way are made, and are on the disk. A part that is
-        linked is there still.
+        """Give the part its name, if it has not got it; returns a descriptor of the
+        folder, which is not synced yet. Folders on the way are made, and are on the
+        disk. A part that is linked is there still.
 
         Raises:
             RefusedError: as ``check``.
-            LostPartError: another file had the part's name. It has not the target's,
-                unless it replaced what was there.
+            LostPartError: the part is shorter, or another file had its name. That has
+                not the target's, unless it replaced what was there.
             OSError: it could not be done.
         """
         *folders, name = names_of(target)
@@ -128,11 +133,14 @@ class Targets:
         try:
             self._check_file_system(folder, folders)
             with self._naming:  # so that nobody replaces what is looked at
-                _judge(_stat(name, folder), replaces)
-                self._give_name(
-                    part_name(upload_id), folder, [*folders, name], replaces
-                )
-                _check_named(name, folder, inode, replaces)
+                found = _stat(name, folder)
+                if found is None or not _is_part(found, inode):
+                    _judge(found, replaces)
+                    self._parts.check(upload_id, inode, length)
+                    self._give_name(
+                        part_name(upload_id), folder, [*folders, name], replaces
+                    )
+                    _check_named(name, folder, inode, replaces)
         except BaseException:
             os.close(folder)
             raise

@@ -81,7 +81,9 @@ class Writing:
         await self._end(arrived)
 
     async def _receive(self, fd: int, direct_fd: int) -> Arrived:
-        checkpoints = Checkpoints(lambda position: self._save(fd, position, None))
+        checkpoints = Checkpoints(
+            lambda position: self._save(fd, position, None, last=False)
+        )
         checkpoint = None if self._whole else checkpoints.note
         null_fd = self._depot.null_fd
         reception = Reception(
@@ -132,9 +134,13 @@ class Writing:
             raise RefusedError(422, f"the bytes have another {algorithm}")
         self._depot.step("checked")
 
-    async def _save(self, fd: int, position: int, reply: Reply | None) -> None:
+    async def _save(
+        self, fd: int, position: int, reply: Reply | None, *, last: bool = True
+    ) -> None:
         start = self._attempt.start
-        await self._depot.make_durable(self._upload, fd, start, position, reply)
+        await self._depot.make_durable(
+            self._upload, fd, start, position, reply, last=last
+        )
 
     def _reply(self, arrived: Arrived) -> Reply | None:
         """None for a beginning only: a client will ask for more."""

@@ -22,7 +22,7 @@ def begun(client: Client, name: str) -> Remote:
 
 
 def only(path: Path) -> tuple[str, ...]:
-    return ("-P", str(path), *failing("fdatasync", "EIO"))
+    return ("-P", str(path), *failing("fsync,fdatasync", "EIO"))
 
 
 def test_a_part_that_can_not_be_synced_ends_its_upload_alone(tmp_path: Path) -> None:

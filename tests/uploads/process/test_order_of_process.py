@@ -95,8 +95,7 @@ def test_each_answer_comes_after_what_it_says_is_on_the_disk(
     wanted = {
         "POST": "engine part-fsync uploads ledger trio ",
         "PUT": RECEIVED + "part-fdatasync ledger trio ",
-        "last PUT": RECEIVED
-        + "part-fdatasync ledger part-fsync folder link folder ledger trio ",
+        "last PUT": RECEIVED + "part-fsync ledger folder link folder ledger trio ",
     }
     for name, pattern in wanted.items():
         assert re.fullmatch(pattern, seen[name]), (name, seen[name])
