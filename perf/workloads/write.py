@@ -1,4 +1,5 @@
-"""``write``: one MiB into a new file, by 256 calls of write(2) or by one splice.
+"""``write``: one MiB into a new file, by 256 calls of write(2), by one splice, or by
+one write(2) past the page cache.
 
 The clock of every repetition begins when the file is open and empty, and for a splice
 when the pipe holds the pages already (vmsplice(2), no copy): reading them from a socket
@@ -28,13 +29,16 @@ TOTAL_BYTES = 1 << 20
 BLOCK_BYTES = 4096
 WARM_UP_ROUNDS = 3
 SPLICE = "1 splice"
+DIRECT = "1 write(2), O_DIRECT"
 BUFFERED = ("256 write(2)", SPLICE, "1 SPLICE of io_uring")
 DURABLE = (
     "256 write(2), O_DSYNC",
     "256 write(2), fdatasync",
     SPLICE,
     "1 SPLICE of io_uring",
+    DIRECT,
 )
+_FLAGS = ("O_DSYNC", "O_DIRECT")
 SHARED_MEMORY = Path("/dev/shm")
 METRICS = (
     Metric("ms", "time", "ms", 3, ratio=True, better="lower"),
@@ -55,7 +59,8 @@ def command(
     folder: Annotated[list[Path] | None, Parameter(negative=())] = None,
     common: WriteCommon | None = None,
 ) -> int:
-    """1 MiB into a new file: 256 writes of 4 KiB against one splice from a pipe.
+    """1 MiB into a new file: 256 writes of 4 KiB against one splice from a pipe, and
+    one write of all of it past the page cache.
 
     Args:
         folder: Where to write; may be given several times. Default: the working
@@ -149,7 +154,8 @@ class Writer:
         """Nanoseconds and calls of one repetition into a new file."""
         path = folder / f".perf-write-{os.getpid()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(path, flags | (os.O_DSYNC if "O_DSYNC" in row else 0), 0o600)
+        flags |= sum(getattr(os, name) for name in _FLAGS if name in row)
+        fd = os.open(path, flags, 0o600)
         try:
             found = self._way(row)(fd, durable and "O_DSYNC" not in row)
             if os.fstat(fd).st_size != TOTAL_BYTES:
@@ -160,9 +166,10 @@ class Writer:
             path.unlink()
 
     def _way(self, row: str) -> Callable[[int, bool], tuple[int, int]]:
-        if row.startswith("256"):
+        if "write(2)" in row:
+            block = TOTAL_BYTES if row == DIRECT else BLOCK_BYTES
             return lambda fd, sync: self._blocks.write_blocks(
-                fd, self._data, BLOCK_BYTES, sync
+                fd, self._data, block, sync
             )
         self._blocks.fill(self._write, self._data)
         move = self._blocks.splice_pipe if row == SPLICE else self._ring.splice_pipe
