@@ -29,11 +29,19 @@ BALANCED = (
     "requests_in_progress",
     "transfers",
     "transfers_parked",
+    "intakes",
+    "blocks",
     "pipes",
     "receive_buffers",
     "pending_bytes",
     "sqes_in_flight",
 )
+
+
+def of_others() -> dict[str, str]:
+    """The environment of other programs: the sanitizers' runtime is for our process,
+    and curl hangs with it."""
+    return {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import Server
+from tests.serving import Server, of_others
 
 _CALL = re.compile(
     r"(?P<thread>\d+) +(?:(?P<at>\d+\.\d+) )?"
@@ -60,11 +60,9 @@ def traced(server: Server, *options: str, log: str = os.devnull) -> Iterator[Pat
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
-    # The sanitizers' runtime is for our process.
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     process = subprocess.Popen(
         [strace, "-f", "-o", log, *options, "-p", str(server.pid)],
-        env=environment,
+        env=of_others(),
         stderr=subprocess.PIPE,
         text=True,
     )

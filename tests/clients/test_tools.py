@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BIG_BYTES
-from tests.serving import Server
+from tests.serving import Server, of_others
 
 
 def need(tool: str) -> str:
@@ -23,12 +22,10 @@ def need(tool: str) -> str:
 
 
 def run(*command: str, cwd: Path) -> str:
-    # The sanitizers' runtime is for our process; curl hangs with it.
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     done = subprocess.run(
         command,
         cwd=cwd,
-        env=environment,
+        env=of_others(),
         capture_output=True,
         text=True,
         timeout=60,

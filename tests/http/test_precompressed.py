@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import subprocess
 import urllib.request
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.precompressed import OPTIONS, SIZES, SUFFIXES, content, fill_place, is_itself
-from tests.serving import Server, request
+from tests.serving import Server, of_others, request
 
 
 @pytest.fixture
@@ -280,11 +279,9 @@ def test_curl_decodes_what_it_gets(web: Server, place: Path) -> None:
     (place / "text.js").write_bytes(text)
     (place / "text.js.gz").write_bytes(gzip.compress(text))
     url = f"http://127.0.0.1:{web.port}/text.js"
-    # The sanitizers' runtime is for our process; curl hangs with it.
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     done = subprocess.run(
         ["curl", "-s", "--compressed", "-H", "Accept-Encoding: gzip", url],
-        env=environment,
+        env=of_others(),
         capture_output=True,
         timeout=60,
         check=True,

@@ -13,7 +13,7 @@ from perf.lab.link import Shape
 from perf.lab.network import Lab
 from tests.conftest import BIG_BYTES, noise
 from tests.inlab import place
-from tests.serving import Client, Server
+from tests.serving import Client, Server, of_others
 
 OpenLab = Callable[..., Lab]
 Serve = Callable[..., Server]
@@ -30,6 +30,7 @@ def test_curl_at_the_other_end_gets_a_file_over_a_lossy_link(
     url = f"http://{server.place.host}:{server.port}/1m"
     done = subprocess.run(
         [*lab.inside("client"), "curl", "-sf", "--max-time", "60", url],
+        env=of_others(),
         capture_output=True,
         check=True,
     )

@@ -11,6 +11,7 @@ import pytest
 
 from tests.clients.test_tools import need
 from tests.conftest import noise
+from tests.serving import of_others
 from tests.uploads.served import WRITER, Begun, UploadSite
 
 SIZE = 300_000
@@ -47,6 +48,7 @@ class Curl:
         done = subprocess.run(
             [*command, *options, url],
             cwd=self.folder,
+            env=of_others(),
             capture_output=True,
             text=True,
             timeout=30,

@@ -185,7 +185,7 @@ def test_what_is_published_can_be_read_by_all_and_run_by_none(
     inode = parts.create("a", 0)
     os.truncate(places.part(), 20)
     with parts.opened("a", inode, 20) as fd:
-        targets.prepare(fd, 10)
+        targets.prepare(fd, 10, public=True)
     found = places.part().stat()
     umask = os.umask(0)
     os.umask(umask)

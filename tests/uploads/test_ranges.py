@@ -235,13 +235,15 @@ async def test_one_that_is_stopped_before_its_first_byte_receives_none(
 ) -> None:
     opened = trio.Event()
 
-    async def open_late(depot: Depot, upload: Upload) -> int:
+    async def open_late(
+        depot: Depot, upload: Upload, *, direct: bool
+    ) -> tuple[int, int]:
         await opened.wait()
-        return depot.parts.open(upload.id, upload.inode, 0)
+        return depot.parts.open_both(upload.id, upload.inode, 0, direct)
 
     async with places.store() as store:
         upload = await store.create(new_upload(length=100), now=NOW)
-        monkeypatch.setattr(Depot, "open", open_late)
+        monkeypatch.setattr(Depot, "open_both", open_late)
         bodies = [Body(DATA[:100]) for _ in range(2)]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(refused, 409, store.write(upload, 0, 100, bodies[0]))

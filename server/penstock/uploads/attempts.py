@@ -106,13 +106,15 @@ class Attempts:
     def are_running(self, upload_id: str) -> bool:
         return upload_id in self._running
 
-    async def settle(self, upload_id: str) -> None:
-        """End all, so that what they brought is known.
+    async def settle(self, upload_id: str, *, beyond: int = 0) -> None:
+        """End all that may bring bytes behind ``beyond``, so that what they brought is
+        known.
 
         Raises:
             RefusedError: 409, they do not end.
         """
-        await _end(self._running.get(upload_id, ()))
+        running = self._running.get(upload_id, ())
+        await _end(one for one in running if one.end > beyond)
 
     def stop(self) -> None:
         """The server ends: no more is received, and what has come is made durable."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -28,6 +28,9 @@ T = TypeVar("T")
 DISK_THREADS_MAX = 16  # calls that wait for the disk at a time
 READ_THREADS_MAX = 2  # of those that read whole files: they take a CPU each
 REMEMBERED_SECONDS = 86_400.0  # an upload that has ended, so that clients can be told
+
+
+_UNFINISHED: Final = {SessionState.OPEN, SessionState.VERIFYING}
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -122,10 +125,14 @@ class Depot:
         fd, _ = await self.open_both(upload, direct=False)
         return fd
 
-    async def open_both(self, upload: Upload, *, direct: bool) -> tuple[int, int]:
-        """As ``open``; and one with O_DIRECT, or NO_FD."""
+    def check_not_failed(self, upload: Upload) -> None:
+        """Raises RefusedError: 500; also where the ledger could not be told."""
         if upload.id in self._failed:
             raise _has_failed()
+
+    async def open_both(self, upload: Upload, *, direct: bool) -> tuple[int, int]:
+        """As ``open``; and one with O_DIRECT, or NO_FD."""
+        self.check_not_failed(upload)
         reach = spans.reach(upload.spans)
         try:
             return await self.in_thread(
@@ -162,13 +169,19 @@ class Depot:
         except OSError as error:
             why = f"can not be synced: {error}"
             raise await self.fail(upload, why) from None
-        if upload.id in self._failed:
-            raise _has_failed()
+        self.check_not_failed(upload)
         if (size := os.fstat(fd).st_size) < end:  # somebody else shortened it
             raise await self.fail(upload, f"its part file has only {size} bytes")
         self.step("synced")
-        expires = self.expiry()
-        await self.ledger.record(upload, start, end, expires, reply, verifies=whole)
+        try:
+            await self.ledger.record(
+                upload, start, end, self.expiry(), reply, verifies=whole
+            )
+        except RefusedError as refused:
+            # All of it is durable by somebody else, who made the upload whole.
+            if refused.status == 409 and upload.has(start, end):
+                return
+            raise
         self.step("recorded")
         if whole:
             self.step("verifying")
@@ -177,13 +190,20 @@ class Depot:
         live, length = self.live(upload), upload.length
         if not whole or length is None:
             await live.sync.sync(fd)
-        elif await live.sync.sync(fd, lambda fd: self.targets.prepare(fd, length)):
+            return
+        public = upload.target is not None
+        if (
+            await live.sync.sync(
+                fd, lambda fd: self.targets.prepare(fd, length, public=public)
+            )
+            and upload.state in _UNFINISHED
+        ):
             self.prepared.add(upload.id)
 
     async def fail(self, upload: Upload, why: str) -> RefusedError:
         """Its bytes can not be trusted any more. Returns what its client is told."""
         log.error("upload %s of %s has failed: %s", upload.id, upload.owner, why)
-        if upload.state in (SessionState.OPEN, SessionState.VERIFYING):
+        if upload.state in _UNFINISHED:
             self._failed.add(upload.id)
             with trio.CancelScope(shield=True):
                 await self.end(upload, SessionEvent.FAIL, why=why)
@@ -198,8 +218,12 @@ class Depot:
         await self.release(upload)
 
     async def release(self, upload: Upload) -> None:
-        """Its part, and what it held."""
-        await self.in_thread(self.parts.drop, upload.id)
+        """Its part, and what it held. What can not be dropped now, the next start
+        drops."""
+        try:
+            await self.in_thread(self.parts.drop, upload.id)
+        except OSError as error:
+            log.warning("the part file of upload %s stays: %s", upload.id, error)
         self.forget(upload)
 
     def forget(self, upload: Upload) -> None:

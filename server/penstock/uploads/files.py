@@ -11,6 +11,8 @@ from penstock.uploads.model import RefusedError
 COPY_BYTES: Final = 256 << 20  # between two of them it can be given up
 # FALLOC_FL_KEEP_SIZE: blocks are reserved, and the size says what was written.
 _KEEP_SIZE: Final = 1
+# The disk itself does not work, rather than that something is not possible now.
+BROKEN: Final = {errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
 _NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -36,6 +36,16 @@ _UPDATE: Final = """
 UPDATE session SET state = ?, length = ?, expires = ?, why = ?, sum = ?
 WHERE id = ? AND state = ?
 """
+_TOUCH: Final = """
+UPDATE session SET expires = ?
+WHERE id = ? AND state = 'open' AND (length IS NULL OR length >= ?)
+"""
+# The sum holds: what else it is of changes only together with the state.
+_SET_LENGTH: Final = """
+UPDATE session SET length = ?, sum = ?
+WHERE id = ? AND state = 'open' AND length IS NULL
+AND NOT EXISTS (SELECT 1 FROM range WHERE session = session.id AND "end" > ?)
+"""
 _ADD_REPLY: Final = """
 INSERT OR IGNORE INTO reply (session, start, "end", digest) VALUES (?, ?, ?, ?)
 """
@@ -104,18 +114,17 @@ class Ledger:
             verifies: that makes it whole, and VERIFYING.
 
         Raises:
-            RefusedError: 409 it is not open any more, or has too many gaps.
+            RefusedError: 409 it is not open any more, is shorter, or has too many gaps.
         """
+        if upload.state is not SessionState.OPEN:
+            raise _not_open()
         event = SessionEvent.VERIFY if verifies else None
         after = upload if event is None else _moved(upload, event, expires=expires)
 
         def record(connection: sqlite3.Connection) -> None:
-            open_ones = connection.execute(
-                "UPDATE session SET expires = ? WHERE id = ? AND state = 'open'",
-                (expires, upload.id),
-            )
+            open_ones = connection.execute(_TOUCH, (expires, upload.id, end))
             if open_ones.rowcount != 1:
-                raise RefusedError(409, "the upload is not open any more")
+                raise _not_open()
             if start < end:
                 _add_range(connection, upload.id, start, end)
             if reply is not None:
@@ -136,7 +145,18 @@ class Ledger:
         await self._writer.do(record, applied)
 
     async def set_length(self, upload: Upload, length: int) -> None:
-        await self._update(upload, replace(upload, length=length))
+        """Raises RefusedError: 409 it is not open, has one, or has more already."""
+        total = schema.sum_of_session(replace(upload, length=length))
+
+        def set_length(connection: sqlite3.Connection) -> None:
+            row = (length, total, upload.id, length)
+            if connection.execute(_SET_LENGTH, row).rowcount != 1:
+                raise RefusedError(409, "the upload has a length, or more bytes")
+
+        def applied() -> None:
+            upload.length = length
+
+        await self._writer.do(set_length, applied)
 
     async def move(
         self,
@@ -198,6 +218,10 @@ class Ledger:
             upload.expires, upload.why = after.expires, after.why
 
         await self._writer.do(update, applied)
+
+
+def _not_open() -> RefusedError:
+    return RefusedError(409, "the upload is not open any more, or is shorter")
 
 
 def _moved(

@@ -26,6 +26,7 @@ async def finish(depot: Depot, upload: Upload) -> None:
         RefusedError: 422 it is not what was wanted, and has failed; 409, 412, 403 or
             507 it can not have its name now, and is open again; 500 the disk failed.
     """
+    depot.check_not_failed(upload)
     is_new = upload.id in depot.prepared and not upload.want
     published = not is_new and await _was_published(depot, upload)
     if upload.state is SessionState.OPEN:
@@ -97,7 +98,8 @@ async def _prepare(depot: Depot, upload: Upload) -> None:
     def prepare() -> None:
         length = upload.offset
         with depot.parts.opened(upload.id, upload.inode, length) as fd:
-            depot.targets.prepare(fd, length)
+            public = upload.target is not None
+            depot.targets.prepare(fd, length, public=public)
 
     if upload.id not in depot.prepared:
         try:

@@ -70,6 +70,9 @@ class Space:
         account = self._by_owner.get(owner, _Held())
         return account.uploads, account.n_bytes
 
+    def holds(self, upload_id: str) -> bool:
+        return upload_id in self._held
+
     def restore(self, upload_id: str, owner: str, n_bytes: int) -> None:
         """``hold`` of what was allowed before."""
         self.free(upload_id)

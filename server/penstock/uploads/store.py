@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from penstock.uploads import files, publishing, recovery, spans
+from penstock.uploads import files, publishing, recovery, sizing, spans
 from penstock.uploads.attempts import Attempts
 from penstock.uploads.depot import Depot
 from penstock.uploads.digests import ShortFileError
@@ -144,29 +144,21 @@ class FileStore:
 
     def _open_bytes(self, upload: Upload) -> int:
         """Of its part, or of the file that it became. Blocks."""
-        if upload.state is SessionState.COMPLETED and upload.target is not None:
-            return self._depot.targets.open(upload.target, upload.inode)
-        return self._depot.parts.open(upload.id, upload.inode, upload.offset)
+        depot, target = self._depot, upload.target
+        if upload.state is not SessionState.COMPLETED or target is None:
+            try:
+                return depot.parts.open(upload.id, upload.inode, upload.offset)
+            except LostPartError:
+                if upload.state is not SessionState.VERIFYING or target is None:
+                    raise
+        return depot.targets.open(target, upload.inode)
 
     async def set_length(self, upload: Upload, length: int) -> None:
         """Raises RefusedError: 409 it is not open, or has a length; 400, 413, 507."""
         _check_open(upload)
         if upload.length == length:
             return
-        if upload.length is not None:
-            raise RefusedError(409, "the upload has another length")
-        if length < spans.reach(upload.spans):
-            raise RefusedError(400, "shorter than what was uploaded")
-        depot = self._depot
-        depot.space.hold(upload.id, upload.owner, length)
-        fd = await depot.open(upload)
-        try:
-            await depot.in_thread(files.allocate, fd, length)
-            await depot.ledger.set_length(upload, length)
-        except OSError as error:
-            raise files.refusal_of(error.errno) from None
-        finally:
-            os.close(fd)
+        await sizing.set_length(self._depot, self._attempts, upload, length)
 
     async def write(
         self,
@@ -178,14 +170,35 @@ class FileStore:
         digest: tuple[str, bytes] | None = None,
         exact: bool = False,
     ) -> Upload:
+        if await self._is_there(upload, start, end, digest):
+            return upload
         _check_open(upload)
         beyond = upload.length is not None and end > upload.length
         if beyond or not 0 <= start <= end:
             raise RefusedError(400, "the range is not one of the upload")
         async with self._attempts.begin(upload.id, start, end, intake) as attempt:
+            if await self._is_there(upload, start, end, digest):
+                return upload
             _check_open(upload)
             await Writing(self._depot, upload, attempt, digest, exact=exact).run()
         return upload
+
+    async def _is_there(
+        self, upload: Upload, start: int, end: int, digest: tuple[str, bytes] | None
+    ) -> bool:
+        """An older request has brought all of it, and the upload goes on to its end.
+
+        Raises:
+            RefusedError: 422, what is durable is something else.
+        """
+        goes_on = upload.state in (SessionState.VERIFYING, SessionState.COMPLETED)
+        if not goes_on or not upload.has(start, end):
+            return False
+        if digest is not None:
+            algorithm, value = digest
+            if await self.digest(upload, start, end, algorithm) not in (None, value):
+                raise RefusedError(422, f"the bytes have another {algorithm}")
+        return True
 
     async def examine(self, upload: Upload) -> None:
         depot, reach = self._depot, spans.reach(upload.spans)
@@ -210,6 +223,8 @@ class FileStore:
                 _check_open(upload)
             if not upload.is_whole:
                 raise RefusedError(409, "the upload is not complete")
+            # Some may have begun before its length was known.
+            await self._attempts.settle(upload.id, beyond=upload.offset)
             await publishing.finish(self._depot, upload)
         return upload
 
@@ -249,12 +264,15 @@ class FileStore:
         ended = 0
         with suppress(RefusedError):  # the ledger has said why; the next time, then
             await depot.ledger.forget([u.id for u in due if u.state in gone])
-            for upload in due:
+        for upload in due:
+            with suppress(RefusedError):
                 ended += await self._expire(upload, now)
         return ended
 
     async def _expire(self, upload: Upload, now: float) -> bool:
         live = self._depot.live(upload)
+        if live.finishing.locked():
+            return False  # it is in use, and may be for long
         async with live.finishing:
             if upload.state is SessionState.VERIFYING:
                 await publishing.settle(self._depot, upload)

@@ -169,15 +169,17 @@ class Targets:
                 raise _elsewhere(names[:-1]) from None
             raise
 
-    def prepare(self, fd: int, length: int) -> None:
-        """The part as it will be seen: its size, its mode, and nothing unsynced.
+    def prepare(self, fd: int, length: int, *, public: bool) -> None:
+        """The part as it will be seen: its size, its mode if it will be ``public``, and
+        nothing unsynced.
 
         Raises:
             OSError: it is not on the disk.
         """
         if os.fstat(fd).st_size > length:  # of a request that was forgotten
             os.ftruncate(fd, length)
-        os.fchmod(fd, self._mode)
+        if public:
+            os.fchmod(fd, self._mode)
         os.fsync(fd)
 
     def _check_file_system(self, folder: int, names: list[str]) -> None:

@@ -1,6 +1,5 @@
 """One request's range: received, checked, synced, recorded."""
 
-import errno
 import os
 
 from penstock.uploads import digests, files, spans
@@ -22,8 +21,6 @@ from penstock.uploads.syncing import Checkpoints
 SHA256 = "sha-256"
 DIRECT_BYTES_MIN = 8 << 20  # of a range that need not be in the page cache
 _BLOCK_BYTES = 512  # of st_blocks, everywhere on Linux
-# The disk itself does not work, rather than that something is not possible now.
-_BROKEN = {errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
 
 
 class Writing:
@@ -159,7 +156,7 @@ class Writing:
         if arrived.end is End.PREEMPTED:
             raise self._attempt.stopped or server_ends()
         if arrived.end is End.ERROR:
-            if arrived.errno in _BROKEN:
+            if arrived.errno in files.BROKEN:
                 why = f"can not be written: {os.strerror(arrived.errno)}"
                 raise await self._depot.fail(self._upload, why)
             raise files.refusal_of(arrived.errno)
