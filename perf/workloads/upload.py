@@ -6,13 +6,14 @@ directory, and that CPU time counts as nginx's: both have then done the same. Ho
 it was, a column of its own says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cyclopts import Parameter
 
-from perf import corpus
-from perf.bench import Bench, measured
+from perf import corpus, loaded
+from perf.bench import Bench
+from perf.cases import Case, combined
 from perf.cli import IntervalCommon, app, execute, numbers, servers
 from perf.errors import PerfError
 from perf.load import bring
@@ -45,18 +46,6 @@ class UploadCommon(IntervalCommon):
         return servers(self.peers, UPLOADERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    size_bytes: int
-    connections: int
-
-    def title(self) -> str:
-        several = "s" * (self.connections > 1)
-        return (
-            f"{corpus.title(self.size_bytes)}, {self.connections} connection{several}"
-        )
-
-
 @app.command(name=NAME)
 def command(
     *,
@@ -71,20 +60,16 @@ def command(
         sizes: Bytes per upload.
         connections: How many keep-alive connections.
     """
-    found = [
-        Case(size, count)
-        for size in numbers("sizes", sizes)
-        for count in numbers("connections", connections)
-    ]
+    cases = combined(numbers("sizes", sizes), numbers("connections", connections))
     return execute(
         common or UploadCommon(),
         NAME,
-        lambda bench: bench.rounds * len(bench.kinds) * len(found),
-        lambda bench: run(bench, found),
+        lambda bench: bench.rounds * len(bench.kinds) * len(cases),
+        lambda bench: run(bench, cases),
     )
 
 
-def run(bench: Bench, found: Sequence[Case]) -> Result:
+def run(bench: Bench, cases: Mapping[str, Case]) -> Result:
     """Measure every case.
 
     Raises:
@@ -92,15 +77,14 @@ def run(bench: Bench, found: Sequence[Case]) -> Result:
     """
     result = bench.result(NAME, METRICS, "perf.load.bring (sendfile)")
     result.bound = f"{RATIO_MAX:g} times the CPU of {PEER} at 100 MiB"
-    by_title = {case.title(): case for case in found}
     bench.collect(
         result,
-        list(by_title),
-        lambda kind, title, number: _turn(bench, kind, number, by_title[title]),
+        list(cases),
+        lambda kind, title, number: _turn(bench, kind, number, cases[title]),
     )
     samples, result.samples = result.samples, []
     for sample in samples:
-        passed = judge(sample, samples, by_title[sample.case])
+        passed = judge(sample, samples, cases[sample.case])
         result.samples.append(replace(sample, passed=passed))
     return result
 
@@ -130,25 +114,15 @@ def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
             protocol="dav" if kind.name == PEER else "tus",
             sync=kind.name == PEER,
         )
-        cpus = {bench.load_cpu}
-        bring.run(order, cpus)
-        with measured(server, bench) as usage:
-            done = bring.run(replace(order, seconds=float(bench.seconds)), cpus)
+        done, interval = loaded.by_bring(bench, server, order)
     if not done.uploads:
         raise PerfError("not one upload came to its end")
     gigabytes = done.body_bytes / 1e9
-    return Sample(
-        server=kind.name,
-        case=case.title(),
-        round=number,
-        values={
-            "cpu_ms_per_gb": (usage.cpu_ns + done.sync_cpu_ns) / 1e6 / gigabytes,
-            "sync_ms_per_gb": done.sync_cpu_ns / 1e6 / gigabytes,
-            "gb_per_second": gigabytes / done.seconds,
-            "uploads_per_second": done.uploads / done.seconds,
-            "server_cpu_share": usage.cpu_ns / 1e9 / done.seconds,
-            "server_core_share": usage.server_core_share,
-            "load_cpu_share": done.cpu_ns / done.wall_ns,
-        },
-        limited_by=usage.limited_by(done.cpu_ns / done.wall_ns),
-    )
+    cpu_ns = interval.usage.cpu_ns + done.sync_cpu_ns
+    values = {
+        "cpu_ms_per_gb": cpu_ns / 1e6 / gigabytes,
+        "sync_ms_per_gb": done.sync_cpu_ns / 1e6 / gigabytes,
+        "gb_per_second": gigabytes / done.seconds,
+        "uploads_per_second": done.uploads / done.seconds,
+    }
+    return interval.sample(kind.name, case.title(), number, values)

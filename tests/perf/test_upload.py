@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from perf import corpus
+from perf.cases import Case
 from perf.errors import PerfError
 from perf.load import bring
 from perf.load.bring import BringOrder
 from perf.results import Sample
 from perf.servers import UPLOADERS, Setup, running
 from perf.workloads import upload
-from perf.workloads.upload import Case
 
 ORDER = BringOrder(0, "", 300_000, 2, 0.3, "tus")
 
