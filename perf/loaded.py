@@ -69,11 +69,16 @@ def by_sink(
 def by_bring(
     bench: Bench, server: Running, warm_up: bring.BringOrder
 ) -> tuple[bring.BringRun, Interval]:
-    """As ``by_sink``, of uploads."""
+    """As ``by_sink``, of uploads.
+
+    Raises:
+        PerfError: one failed or is not what was sent, or the server ended.
+    """
     cpus = {bench.load_cpu}
-    bring.run(warm_up, cpus)
+    bring.check(warm_up, bring.run(warm_up, cpus))
     with measured(server, bench) as usage:
         done = bring.run(replace(warm_up, seconds=float(bench.seconds)), cpus)
+    bring.check(warm_up, done)
     return done, _interval(bench, usage, done)
 
 

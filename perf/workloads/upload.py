@@ -1,9 +1,9 @@
 """``upload``: bodies of one size are brought, over several connections, and kept.
 
 Each becomes a file of its own. penstock answers when it is on the disk, by its nature;
-nginx (ngx_http_dav_module) answers before, so the load fsyncs its files and their
-directory, and that CPU time counts as nginx's: both have then done the same. How much
-it was, a column of its own says.
+nginx (ngx_http_dav_module) and @tus/server answer before, so the load fsyncs their
+files and the directory, and that CPU time counts as theirs: all have then done the
+same. How much it was, a column of its own says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,14 @@ WARM_UP_SECONDS = 0.5
 RATIO_MAX = 0.8
 JUDGED_BYTES = 100 * corpus.MIB
 PEER = "nginx-dav"
+PROTOCOLS: Mapping[str, bring.Protocol] = {
+    PEER: "dav",
+    "penstock-tus": "tus-patch",
+    "tus-node": "tus-patch",
+}
+"""How bodies are brought to whom; to the others by tus in one request."""
+NOT_DURABLE = (PEER, "tus-node")
+"""Who answers before a file is durable."""
 METRICS = (
     Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True, better="lower"),
     Metric("sync_ms_per_gb", "of it fsync by the load", "ms", digits=1),
@@ -77,6 +85,12 @@ def run(bench: Bench, cases: Mapping[str, Case]) -> Result:
     """
     result = bench.result(NAME, METRICS, "perf.load.bring (sendfile)")
     result.bound = f"{RATIO_MAX:g} times the CPU of {PEER} at 100 MiB"
+    result.notes += [
+        f"{kind.name} answers before a file is durable: the load fsyncs it, and that "
+        "is in its CPU"
+        for kind in bench.kinds
+        if kind.name in NOT_DURABLE
+    ]
     bench.collect(
         result,
         list(cases),
@@ -103,7 +117,7 @@ def judge(sample: Sample, samples: Sequence[Sample], case: Case) -> bool | None:
 
 def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
     probe = bench.file(1024)
-    setup = replace(bench.setup(), uploads=True)
+    setup = replace(bench.setup(), uploads=case.connections)
     with running(kind, setup, probe) as server:
         order = bring.BringOrder(
             port=server.port,
@@ -111,8 +125,8 @@ def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
             size_bytes=case.size_bytes,
             connections=case.connections,
             seconds=WARM_UP_SECONDS,
-            protocol="dav" if kind.name == PEER else "tus",
-            sync=kind.name == PEER,
+            protocol=PROTOCOLS.get(kind.name, "tus"),
+            sync=kind.name in NOT_DURABLE,
         )
         done, interval = loaded.by_bring(bench, server, order)
     if not done.uploads:
