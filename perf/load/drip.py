@@ -1,8 +1,9 @@
 """Slow uploaders: connections that bring their bodies in small pieces, by a schedule.
 
 They come from addresses of their own, and their pieces are spread evenly over time.
-Each has brought a first part by then, and all parts differ, so that what a server does
-once in so many bytes is not due for all at once. No body comes to its end.
+Each has brought a part before, and all parts differ, so that what a server does once in
+so many bytes is not due for all at once. A second part comes a while later, for servers
+that count from when they last took all there was. No body comes to its end.
 
 It runs as a program of its own, whose order is its argument, until its stdin closes;
 on its core whoever else wants it goes first (SCHED_IDLE).
@@ -26,13 +27,14 @@ from perf.load import apart, bring
 from perf.process import raise_open_files
 
 READY = "ready"
+BETWEEN_PARTS_SECONDS = 1.0
 END_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class DripOrder:
     body: bring.BringOrder  # how each begins, and how many there are
-    first_bytes: int  # the largest first part
+    first_bytes: int  # the largest first part; the second one is half of the first
     piece_bytes: int
     period_ns: int  # between two pieces of one
 
@@ -52,17 +54,19 @@ def source_address(index: int) -> str:
     return f"127.3.{index >> 8}.{index & 255}"
 
 
-def first_part(order: DripOrder, index: int) -> int:
-    return order.first_bytes * index // order.body.connections
+def parts(order: DripOrder, index: int) -> tuple[int, int]:
+    """Bytes of the two that come at once."""
+    first = order.first_bytes * index // order.body.connections
+    return first, first // 2
 
 
 def begun(order: DripOrder, stack: ExitStack) -> list[socket.socket]:
-    """All connections, with their first parts.
+    """All connections, with the parts that come at once.
 
     Raises:
         PerfError, OSError: one was refused.
     """
-    first = bytes(order.first_bytes)
+    body = bytes(order.first_bytes)
     found = []
     for index in range(order.body.connections):
         sock = socket.create_connection(
@@ -72,7 +76,10 @@ def begun(order: DripOrder, stack: ExitStack) -> list[socket.socket]:
         )
         found.append(stack.enter_context(sock))
         bring.begin(order.body, sock, f"slow-{index}")
-        sock.sendall(first[: first_part(order, index)])
+        sock.sendall(body[: parts(order, index)[0]])
+    time.sleep(BETWEEN_PARTS_SECONDS)
+    for index, sock in enumerate(found):
+        sock.sendall(body[: parts(order, index)[1]])
         sock.setblocking(False)
     return found
 
@@ -92,15 +99,16 @@ class _Drips:
         """Raises PerfError: bodies came to their end."""
         now_ns = time.monotonic_ns()
         self.late_ns = max(self.late_ns, now_ns - self.next_due_ns())
-        each = self.count // len(self.socks) * self.order.piece_bytes
-        if (
-            self.order.first_bytes + each + len(self.piece)
-            >= self.order.body.size_bytes
-        ):
+        if self._most_sent() + len(self.piece) >= self.order.body.size_bytes:
             raise PerfError("they came to their end: they are too short")
         while self.next_due_ns() <= now_ns:
             self._send(self.socks[self.count % len(self.socks)])
             self.count += 1
+
+    def _most_sent(self) -> int:
+        """By one of them, at most."""
+        at_once = sum(parts(self.order, len(self.socks)))
+        return at_once + self.count // len(self.socks) * len(self.piece)
 
     def _send(self, sock: socket.socket) -> None:
         try:

@@ -143,7 +143,7 @@ def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
         case=case.title(),
         round=number,
         values=found,
-        limited_by=limit_of(alone, beside),
+        limited_by=limit_of(alone, beside, done),
         passed=found["p99_ratio"] <= RATIO_MAX if kind.name == SUBJECT else None,
     )
 
@@ -154,7 +154,7 @@ def order(bench: Bench, server: Running, case: Case) -> drip.DripOrder:
     body = bring.BringOrder(
         port=server.port,
         folder=str(bench.folder),
-        size_bytes=FIRST_BYTES + periods * PIECE_BYTES,
+        size_bytes=2 * FIRST_BYTES + periods * PIECE_BYTES,
         connections=case.uploaders,
         seconds=0.0,
         # Each upload is there before its body comes.
@@ -182,9 +182,12 @@ def _asked(
     return done, usage
 
 
-def limit_of(*runs: openloop.Run) -> Limit:
-    """The client, when it was late in one of them: that spoils the ratio."""
-    return "client" if "client" in map(limited_by, runs) else "neither"
+def limit_of(alone: openloop.Run, beside: openloop.Run, done: drip.DripRun) -> Limit:
+    """The client, when it was late in anything: that spoils the ratio."""
+    late = done.late_ns > PERIOD_NS
+    if late or "client" in (limited_by(alone), limited_by(beside)):
+        return "client"
+    return "neither"
 
 
 def of_both(alone: openloop.Run, beside: openloop.Run) -> Mapping[str, float]:

@@ -14,7 +14,7 @@ import pytest
 from perf.errors import PerfError
 from perf.load import bring, drip
 from perf.load.bring import BringOrder
-from perf.load.drip import DripOrder
+from perf.load.drip import DripOrder, DripRun
 from perf.load.openloop import Run
 from perf.servers import UPLOADERS, Running, Setup, running
 from perf.servers.base import free_port
@@ -36,7 +36,7 @@ class Taker:
     answer: bytes = b""  # to whoever brings more than enough
     by_address: dict[str, int] = field(default_factory=dict)
     enough: threading.Event = field(default_factory=threading.Event)
-    """Each has brought more than its first part."""
+    """Each has brought more than the parts that come at once."""
 
     def take(self, listener: socket.socket, stack: ExitStack) -> None:
         socks = {}
@@ -65,7 +65,7 @@ class Taker:
     def more_than_first(self, index: int) -> bool:
         head = len(bring.request(ORDER.body, f"slow-{index}"))
         got = self.by_address[drip.source_address(index)]
-        return got > head + drip.first_part(ORDER, index)
+        return got > head + sum(drip.parts(ORDER, index))
 
 
 @contextmanager
@@ -107,9 +107,10 @@ def test_uploaders_begin_differently_and_go_on_until_they_are_ended() -> None:
     assert len(taker.by_address) == 4
     assert taker.enough.is_set()
     heads = sum(len(bring.request(ORDER.body, f"slow-{i}")) for i in range(4))
-    first = [drip.first_part(order, index) for index in range(4)]
-    assert first == [0, 1000, 2000, 3000]
-    assert sum(taker.by_address.values()) == heads + sum(first) + done.body_bytes
+    parts = [drip.parts(order, index) for index in range(4)]
+    assert parts == [(0, 0), (1000, 500), (2000, 1000), (3000, 1500)]
+    at_once = sum(map(sum, parts))
+    assert sum(taker.by_address.values()) == heads + at_once + done.body_bytes
     assert done.body_bytes % order.piece_bytes == 0
 
 
@@ -125,7 +126,7 @@ def test_an_uploader_that_is_answered_fails_the_load() -> None:
 
 def test_bodies_that_come_to_their_end_fail_the_load() -> None:
     with taking() as (_, order), ending_after(threading.Event()) as end:
-        short = replace(order, body=replace(order.body, size_bytes=4500))
+        short = replace(order, body=replace(order.body, size_bytes=6050))
         with pytest.raises(PerfError, match="too short"):
             drip.drip(short, end, lambda: None)
 
@@ -162,12 +163,18 @@ def test_a_program_that_is_not_ended_goes_with_its_block() -> None:
 def test_bodies_last_longer_than_they_are_measured(tmp_path: Path) -> None:
     there = bench(tmp_path, "penstock")
     order = uploaders.order(there, Running("penstock", 1, 2), Case(1, 1000, 1))
-    lasts = (order.body.size_bytes - order.first_bytes) / order.piece_bytes
+    at_once = sum(drip.parts(order, 1000))
+    lasts = (order.body.size_bytes - at_once) / order.piece_bytes
     seconds = lasts * order.period_ns / 1e9
     assert seconds > there.seconds + uploaders.SETTLE_SECONDS + 30
     assert order.body.protocol == "tus-patch"
     dav = uploaders.order(there, Running("nginx-dav", 1, 2), Case(1, 1000, 1))
     assert dav.body.protocol == "dav"
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drip, "BETWEEN_PARTS_SECONDS", 0.0)
 
 
 def ran(p99_us: float, late_us: float = 0.0) -> Run:
@@ -183,10 +190,13 @@ def test_the_figure_is_the_p99_beside_over_the_p99_alone() -> None:
     assert found["alone_p99_us"] == 100
 
 
-def test_a_generator_that_was_late_in_either_is_the_limit() -> None:
-    assert uploaders.limit_of(ran(100), ran(100)) == "neither"
-    assert uploaders.limit_of(ran(100, 20), ran(100)) == "client"
-    assert uploaders.limit_of(ran(100), ran(100, 20)) == "client"
+def test_a_generator_that_was_late_in_anything_is_the_limit() -> None:
+    done = DripRun(1, 1.0, 1, uploaders.PERIOD_NS, 0)
+    late = replace(done, late_ns=uploaders.PERIOD_NS + 1)
+    assert uploaders.limit_of(ran(100), ran(100), done) == "neither"
+    assert uploaders.limit_of(ran(100, 20), ran(100), done) == "client"
+    assert uploaders.limit_of(ran(100), ran(100, 20), done) == "client"
+    assert uploaders.limit_of(ran(100), ran(100), late) == "client"
 
 
 def test_penstock_takes_as_many_uploads_at_once_as_it_is_set_up_for(
