@@ -117,6 +117,12 @@ def run(bench: Bench, cases: Sequence[Case]) -> Result:
 
 
 def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
+    # What is left of the uploads goes with the folder: others must not find it.
+    with corpus.temporary_folder(bench.folder) as root:
+        return _measured(replace(bench, folder=root), kind, number, case)
+
+
+def _measured(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
     path = bench.file(case.size_bytes)
     setup = replace(
         bench.setup(),

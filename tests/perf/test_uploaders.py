@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from perf.bench import Bench
 from perf.errors import PerfError
 from perf.load import bring, drip
 from perf.load.bring import BringOrder
 from perf.load.drip import DripOrder, DripRun
 from perf.load.openloop import Run
+from perf.results import Sample
 from perf.servers import UPLOADERS, Running, Setup, running
 from perf.servers.base import free_port
 from perf.servers.penstock import CONFIG_NAME
@@ -158,6 +160,25 @@ def test_a_server_holds_slow_uploads(name: str, tmp_path: Path) -> None:
 def test_a_program_that_is_not_ended_goes_with_its_block() -> None:
     with taking() as (taker, order), drip.dripping(order, {CPU}):
         assert taker.enough.wait(10)
+
+
+def test_a_turn_leaves_nothing_of_its_uploads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots: list[Path] = []
+    sample = Sample("penstock", "case", 0, {})
+
+    def measured(there: Bench, *_: object) -> Sample:
+        roots.append(there.folder)
+        (there.folder / "slow-0").write_bytes(b"x")
+        return sample
+
+    monkeypatch.setattr(uploaders, "_measured", measured)
+    there = bench(tmp_path, "penstock")
+    result = uploaders.run(there, [Case(1024, 1, 1)])
+    assert result.samples == [sample] * there.rounds
+    assert len(set(roots)) == there.rounds
+    assert not list(tmp_path.iterdir())
 
 
 def test_bodies_last_longer_than_they_are_measured(tmp_path: Path) -> None:
