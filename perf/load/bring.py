@@ -122,16 +122,18 @@ def location(head: bytes) -> str:
     return found[1].decode()
 
 
-def begin(order: BringOrder, sock: socket.socket, name: str) -> None:
-    """Send all that comes before the body.
+def created(order: BringOrder, sock: socket.socket, name: str) -> bytes:
+    """The head of the request that brings the body; what comes before it is done.
 
     Raises:
-        PerfError, OSError: an upload could not be created.
+        PerfError, OSError: the upload could not be created.
     """
-    sock.sendall(request(order, name))
-    if order.protocol == "tus-patch":
-        asked = f"PATCH {location(answer(sock))}"
-        sock.sendall(_head(asked, order.size_bytes, *TUS, "Upload-Offset: 0"))
+    head = request(order, name)
+    if order.protocol != "tus-patch":
+        return head
+    sock.sendall(head)
+    asked = f"PATCH {location(answer(sock))}"
+    return _head(asked, order.size_bytes, *TUS, "Upload-Offset: 0")
 
 
 def kept(path: Path) -> int:
@@ -162,7 +164,7 @@ def _bring(order: BringOrder, number: int, body: int, until_ns: int, s: _Sums) -
 
 
 def _one(order: BringOrder, sock: socket.socket, path: Path, body: int) -> None:
-    begin(order, sock, path.name)
+    sock.sendall(created(order, sock, path.name))
     offset = 0
     while offset < order.size_bytes:
         offset += _send(sock, body, offset, order.size_bytes - offset)

@@ -75,8 +75,8 @@ def begun(order: DripOrder, stack: ExitStack) -> list[socket.socket]:
             source_address=(source_address(index), 0),
         )
         found.append(stack.enter_context(sock))
-        bring.begin(order.body, sock, f"slow-{index}")
-        sock.sendall(body[: parts(order, index)[0]])
+        head = bring.created(order.body, sock, f"slow-{index}")
+        sock.sendall(head + body[: parts(order, index)[0]])
     time.sleep(BETWEEN_PARTS_SECONDS)
     for index, sock in enumerate(found):
         sock.sendall(body[: parts(order, index)[1]])
@@ -154,8 +154,10 @@ def _last_words(sock: socket.socket) -> str:
     words = b""
     with suppress(OSError):
         words = sock.recv(4096)
-    line = words.partition(b"\r\n")[0].decode(errors="replace")
-    return f"one was ended: {line or 'without an answer'}"
+    said = words.decode(errors="replace")
+    status, _, _ = said.partition("\r\n")
+    _, _, why = said.partition("\r\n\r\n")
+    return f"one was ended: {status or 'without an answer'} {why}".strip()
 
 
 class Dripping:
@@ -203,12 +205,15 @@ def _go_last() -> None:
         Path("/proc/self/autogroup").write_text("19")
 
 
+def _ready() -> None:
+    _go_last()  # only now: a body is given up that brings nothing for long
+    print(READY, flush=True)
+
+
 def _work() -> dict[str, Any]:
     raw = json.loads(sys.argv[1])
-    body = bring.BringOrder(**raw.pop("body"))
-    _go_last()
-    order = DripOrder(body, **raw)
-    return asdict(drip(order, sys.stdin.fileno(), lambda: print(READY, flush=True)))
+    order = DripOrder(bring.BringOrder(**raw.pop("body")), **raw)
+    return asdict(drip(order, sys.stdin.fileno(), _ready))
 
 
 if __name__ == "__main__":
