@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from perf.bench import Bench, Usage, measured
-from perf.load import sink, wrk
+from perf.load import bring, sink, wrk
 from perf.results import Sample
 from perf.servers import Running
 
@@ -63,6 +63,28 @@ def by_sink(
     sink.run(warm_up, cpus)
     with measured(server, bench) as usage:
         done = sink.run(replace(warm_up, seconds=float(bench.seconds)), cpus)
-    # The sink's own time: its start and its end are not the server's.
+    return done, _interval(bench, usage, done)
+
+
+def by_bring(
+    bench: Bench, server: Running, warm_up: bring.BringOrder
+) -> tuple[bring.BringRun, Interval]:
+    """As ``by_sink``, of uploads.
+
+    Raises:
+        PerfError: one failed or is not what was sent, or the server ended.
+    """
+    cpus = {bench.load_cpu}
+    bring.check(warm_up, bring.run(warm_up, cpus))
+    with measured(server, bench) as usage:
+        done = bring.run(replace(warm_up, seconds=float(bench.seconds)), cpus)
+    bring.check(warm_up, done)
+    return done, _interval(bench, usage, done)
+
+
+def _interval(
+    bench: Bench, usage: Usage, done: sink.SinkRun | bring.BringRun
+) -> Interval:
+    """The load's own time: its start and its end are not the server's."""
     usage.server_share = usage.cpu_ns / 1e9 / done.seconds / len(bench.server_cpus)
-    return done, Interval(usage, done.cpu_ns / done.wall_ns)
+    return Interval(usage, done.cpu_ns / done.wall_ns)

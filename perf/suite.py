@@ -55,6 +55,7 @@ QUICK: Mapping[str, Mapping[str, str]] = {
     "bucket": {"rounds": "3", "clients": "1,100000"},
     "sensing": {"connections": "1000"},
     "upload": {"connections": "1", "rounds": "3", "seconds": "1"},
+    "uploaders": {"sizes": str(corpus.KIB), "rounds": "1", "seconds": "5"},
     "write": {"rounds": "20"},
     "pinning": {"connections": "1000"},
 }

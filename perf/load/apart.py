@@ -14,6 +14,20 @@ from perf.cpu import pinned
 from perf.errors import PerfError
 
 
+def start(module: str, cpus: set[int], *arguments: str) -> subprocess.Popen[str]:
+    """``python -m module`` on ``cpus``, with a pipe at each of its ends."""
+    with pinned(cpus):
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[2],
+            start_new_session=True,
+        )
+
+
 def run(
     module: str, order: Mapping[str, object], cpus: set[int], seconds: float
 ) -> dict[str, Any]:
@@ -22,16 +36,7 @@ def run(
     Raises:
         PerfError: it failed, with its reason, or took longer.
     """
-    with pinned(cpus):
-        process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-            start_new_session=True,
-        )
+    process = start(module, cpus)
     try:
         output, errors = process.communicate(json.dumps(order), timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -48,8 +53,13 @@ def run(
 
 def answer(work: Callable[[dict[str, Any]], Mapping[str, object]]) -> int:
     """The other side of ``run``: order from stdin, result to stdout, exit code."""
+    return told(lambda: work(json.load(sys.stdin)))
+
+
+def told(work: Callable[[], Mapping[str, object]]) -> int:
+    """The result to stdout, or what failed to stderr; the exit code."""
     try:
-        result = work(json.load(sys.stdin))
+        result = work()
     except (PerfError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ from perf.servers.htb import NginxHtb
 from perf.servers.lighttpd import Lighttpd
 from perf.servers.nginx import Nginx, NginxDav
 from perf.servers.penstock import Penstock
+from perf.servers.tusnode import TusNode
 from perf.servers.unshaped import Unshaped
 from perf.servers.uvicorn import Uvicorn
 
@@ -44,7 +45,9 @@ SHAPERS: dict[str, Kind] = {kind.name: kind for kind in _PACED}
 _UPLOADERS: tuple[Kind, ...] = (
     KINDS["penstock"],
     Penstock(write_path="copy"),
+    Penstock(label="penstock-tus"),
     NginxDav(),
+    TusNode(),
 )
 UPLOADERS: dict[str, Kind] = {kind.name: kind for kind in _UPLOADERS}
 """What takes uploads."""

@@ -49,7 +49,7 @@ class Setup:
     top_clients: int | None = None
     """Of penstock: how many have series of their own; None: as it does unasked."""
     host: str = "127.0.0.1"  # to listen on
-    uploads: bool = False  # that become files in ``root``
+    uploads: int = 0  # at the same time, which become files in ``root``
     download_bps: int | None = None
     """Limit of every download, in bytes per second, where each has an address of its
     own: what limits connections and what limits clients then does the same."""

@@ -13,6 +13,7 @@ from perf.errors import PerfError
 from perf.servers.base import Client, Launch, Setup, free_port
 
 CONFIG_NAME = "penstock.toml"
+UPLOADS_AT_ONCE = 1024  # its default
 _SOURCE = Path(__file__).resolve().parents[2] / "server"
 
 
@@ -24,9 +25,13 @@ class Penstock:
     """Which controllers follow every client."""
     write_path: str = "auto"
     """How bodies of uploads get into files."""
+    label: str | None = None
+    """What it is called where only the load knows what is different."""
 
     @property
     def name(self) -> str:
+        if self.label is not None:
+            return self.label
         if self.write_path != "auto":
             return f"penstock-{self.write_path}"
         return "penstock" if self.mode == "off" else "penstock-followed"
@@ -69,6 +74,7 @@ class Penstock:
             kept.mkdir(exist_ok=True)
             text += f'[uploads]\nopen = true\ndirectory = "{kept}"\n'
             text += f'write_path = "{self.write_path}"\n'
+            text += f"max_at_once = {max(UPLOADS_AT_ONCE, setup.uploads)}\n"
         path.write_text(text)
         return Launch(
             [*argv, "--config", str(path)], environment(), admin_port, folder=folder

@@ -19,6 +19,7 @@ from perf.workloads import (
     share,
     small,
     upload,
+    uploaders,
     write,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "share",
     "small",
     "upload",
+    "uploaders",
     "write",
 ]

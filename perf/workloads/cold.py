@@ -19,6 +19,7 @@ from statistics import fmean, median
 
 from perf import corpus
 from perf.bench import Bench, Usage, measured
+from perf.cases import counted
 from perf.cli import StoredCommon, app, execute, numbers
 from perf.load import cache, sink
 from perf.loaded import Interval
@@ -82,7 +83,7 @@ def run(bench: Bench, size: int, files: int, connections: Sequence[int]) -> Resu
     result = bench.result(NAME, METRICS, "perf.load.sink (MSG_TRUNC)")
     names = _make(bench.folder, size, files)
     cases = {
-        f"{files} × {corpus.title(size)}, {count} connection{'s' * (count > 1)}": count
+        f"{files} × {corpus.title(size)}, {counted(count)}": count
         for count in connections
     }
     bench.collect(

@@ -8,7 +8,7 @@ namespace gets the case's one, and a connection of the started server is asked w
 it really uses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ from cyclopts import Parameter
 
 from perf import corpus, loaded, namespace
 from perf.bench import Bench
+from perf.cases import Case, combined
 from perf.cli import IntervalCommon, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import hold, sink
@@ -41,20 +42,6 @@ class LargeCommon(IntervalCommon):
     "TCP congestion controls, each a case of its own; system: the machine's own."
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    size_bytes: int
-    connections: int
-    congestion: str
-
-    def title(self) -> str:
-        several = "s" * (self.connections > 1)
-        return (
-            f"{corpus.title(self.size_bytes)}, {self.connections} connection{several}, "
-            f"{self.congestion}"
-        )
-
-
 @app.command(name=NAME)
 def command(
     *,
@@ -73,26 +60,15 @@ def command(
         common or LargeCommon(),
         NAME,
         lambda bench: (
-            bench.rounds * len(bench.kinds) * len(cases(bench, bytes_, counts))
+            bench.rounds
+            * len(bench.kinds)
+            * len(combined(bytes_, counts, bench.congestions))
         ),
-        lambda bench: run(bench, cases(bench, bytes_, counts)),
+        lambda bench: run(bench, combined(bytes_, counts, bench.congestions)),
     )
 
 
-def cases(
-    bench: Bench, sizes: Sequence[int], connections: Sequence[int]
-) -> dict[str, Case]:
-    """Every combination, by its title."""
-    all_cases = [
-        Case(size, count, congestion)
-        for congestion in bench.congestions
-        for size in sizes
-        for count in connections
-    ]
-    return {case.title(): case for case in all_cases}
-
-
-def run(bench: Bench, cases: dict[str, Case]) -> Result:
+def run(bench: Bench, cases: Mapping[str, Case]) -> Result:
     """Measure every case.
 
     Raises:
@@ -110,6 +86,7 @@ def run(bench: Bench, cases: dict[str, Case]) -> Result:
 
 
 def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
+    assert case.congestion is not None
     if bench.unpinned_reason is None:
         namespace.pin(case.congestion)
     path = bench.file(case.size_bytes)

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from perf import corpus
 from perf.bench import Bench
+from perf.cases import counted
 from perf.cli import LoadedCommon, app, execute, numbers
 from perf.errors import PerfError
 from perf.load import sink
@@ -78,7 +79,7 @@ def run(bench: Bench, limits_mb: Sequence[int], connections: Sequence[int]) -> R
         NAME, METRICS, "perf.load.sink (MSG_TRUNC)", load_pinned=False
     )
     cases = {
-        f"{limit} MB/s, {count} connection{'s' * (count > 1)}": (limit, count)
+        f"{limit} MB/s, {counted(count)}": (limit, count)
         for limit in limits_mb
         for count in connections
     }

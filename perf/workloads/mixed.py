@@ -19,6 +19,7 @@ from pathlib import Path
 
 from perf import corpus, loaded
 from perf.bench import Bench
+from perf.cases import counted
 from perf.cli import StoredCommon, app, execute, numbers
 from perf.load import sink
 from perf.results import Metric, Result, Sample
@@ -107,10 +108,7 @@ def run(bench: Bench, connections: Sequence[int]) -> Result:
     result = bench.result(NAME, METRICS, "perf.load.sink (MSG_TRUNC)")
     work = mix()
     _make(bench.folder, work)
-    cases = {
-        f"{FILES} files, {count} connection{'s' * (count > 1)}": count
-        for count in connections
-    }
+    cases = {f"{FILES} files, {counted(count)}": count for count in connections}
     bench.collect(
         result,
         list(cases),

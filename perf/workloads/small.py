@@ -4,11 +4,12 @@ Each turn starts the server anew, warms it up, then lets wrk ask for one file ov
 all connections. CPU per request covers exactly wrk's measured run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
-from perf import corpus, loaded
+from perf import loaded
 from perf.bench import Bench
+from perf.cases import Case, combined
 from perf.cli import IntervalCommon, app, execute, numbers
 from perf.load import hold, wrk
 from perf.results import Metric, Result, Sample
@@ -38,37 +39,28 @@ def command(
         sizes: Bytes per file, for example 1024,16384,65536.
         connections: How many keep-alive connections, for example 1,64,512,4096.
     """
-    bytes_, counts = numbers("sizes", sizes), numbers("connections", connections)
+    cases = combined(numbers("sizes", sizes), numbers("connections", connections))
     return execute(
         common or IntervalCommon(),
         NAME,
-        lambda bench: steps(bench, bytes_, counts),
-        lambda bench: run(bench, bytes_, counts),
+        lambda bench: bench.rounds * len(bench.kinds) * len(cases),
+        lambda bench: run(bench, cases),
     )
 
 
-def steps(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> int:
-    return bench.rounds * len(bench.kinds) * len(sizes) * len(connections)
-
-
-def run(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> Result:
+def run(bench: Bench, cases: Mapping[str, Case]) -> Result:
     """Measure every size with every number of connections.
 
     Raises:
         PerfError: penstock did not start, failed requests, or ended; or so many
             connections are more than the limit of open files allows.
     """
-    hold.check(max(connections))
+    hold.check(max(case.connections for case in cases.values()))
     result = bench.result(NAME, METRICS, wrk.version() or "wrk absent")
-    cases = {
-        f"{corpus.title(size)}, {count} connection{'s' * (count > 1)}": (size, count)
-        for size in sizes
-        for count in connections
-    }
     bench.collect(
         result,
         list(cases),
-        lambda kind, case, number: _turn(bench, kind, case, number, *cases[case]),
+        lambda kind, title, number: _turn(bench, kind, number, cases[title]),
     )
     if any(sample.limited_by == "client" for sample in result.samples):
         result.notes.append(
@@ -78,18 +70,18 @@ def run(bench: Bench, sizes: Sequence[int], connections: Sequence[int]) -> Resul
     return result
 
 
-def _turn(
-    bench: Bench, kind: Kind, case: str, number: int, size: int, connections: int
-) -> Sample:
-    path = bench.file(size)
+def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
+    path = bench.file(case.size_bytes)
     setup = replace(
-        bench.setup(), body_bytes=size, connections=max(1024, 2 * connections)
+        bench.setup(),
+        body_bytes=case.size_bytes,
+        connections=max(1024, 2 * case.connections),
     )
     with running(kind, setup, path) as server:
-        load = wrk.Load(server.url(path), connections, bench.load_cpu)
+        load = wrk.Load(server.url(path), case.connections, bench.load_cpu)
         done, interval = loaded.by_wrk(bench, server, load, WARM_UP_SECONDS)
     values = {
         "cpu_us_per_request": interval.usage.cpu_ns / 1e3 / done.requests,
         "requests_per_second": done.requests / done.seconds,
     }
-    return interval.sample(kind.name, case, number, values)
+    return interval.sample(kind.name, case.title(), number, values)

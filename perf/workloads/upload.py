@@ -1,18 +1,19 @@
 """``upload``: bodies of one size are brought, over several connections, and kept.
 
 Each becomes a file of its own. penstock answers when it is on the disk, by its nature;
-nginx (ngx_http_dav_module) answers before, so the load fsyncs its files and their
-directory, and that CPU time counts as nginx's: both have then done the same. How much
-it was, a column of its own says.
+nginx (ngx_http_dav_module) and @tus/server answer before, so the load fsyncs their
+files and the directory, and that CPU time counts as theirs: all have then done the
+same. How much it was, a column of its own says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cyclopts import Parameter
 
-from perf import corpus
-from perf.bench import Bench, measured
+from perf import corpus, loaded
+from perf.bench import Bench
+from perf.cases import Case, combined
 from perf.cli import IntervalCommon, app, execute, numbers, servers
 from perf.errors import PerfError
 from perf.load import bring
@@ -24,6 +25,14 @@ WARM_UP_SECONDS = 0.5
 RATIO_MAX = 0.8
 JUDGED_BYTES = 100 * corpus.MIB
 PEER = "nginx-dav"
+PROTOCOLS: Mapping[str, bring.Protocol] = {
+    PEER: "dav",
+    "penstock-tus": "tus-patch",
+    "tus-node": "tus-patch",
+}
+"""How bodies are brought to whom; to the others by tus in one request."""
+NOT_DURABLE = (PEER, "tus-node")
+"""Who answers before a file is durable."""
 METRICS = (
     Metric("cpu_ms_per_gb", "CPU per GB", "ms", digits=1, ratio=True, better="lower"),
     Metric("sync_ms_per_gb", "of it fsync by the load", "ms", digits=1),
@@ -45,18 +54,6 @@ class UploadCommon(IntervalCommon):
         return servers(self.peers, UPLOADERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    size_bytes: int
-    connections: int
-
-    def title(self) -> str:
-        several = "s" * (self.connections > 1)
-        return (
-            f"{corpus.title(self.size_bytes)}, {self.connections} connection{several}"
-        )
-
-
 @app.command(name=NAME)
 def command(
     *,
@@ -71,20 +68,16 @@ def command(
         sizes: Bytes per upload.
         connections: How many keep-alive connections.
     """
-    found = [
-        Case(size, count)
-        for size in numbers("sizes", sizes)
-        for count in numbers("connections", connections)
-    ]
+    cases = combined(numbers("sizes", sizes), numbers("connections", connections))
     return execute(
         common or UploadCommon(),
         NAME,
-        lambda bench: bench.rounds * len(bench.kinds) * len(found),
-        lambda bench: run(bench, found),
+        lambda bench: bench.rounds * len(bench.kinds) * len(cases),
+        lambda bench: run(bench, cases),
     )
 
 
-def run(bench: Bench, found: Sequence[Case]) -> Result:
+def run(bench: Bench, cases: Mapping[str, Case]) -> Result:
     """Measure every case.
 
     Raises:
@@ -92,15 +85,20 @@ def run(bench: Bench, found: Sequence[Case]) -> Result:
     """
     result = bench.result(NAME, METRICS, "perf.load.bring (sendfile)")
     result.bound = f"{RATIO_MAX:g} times the CPU of {PEER} at 100 MiB"
-    by_title = {case.title(): case for case in found}
+    result.notes += [
+        f"{kind.name} answers before a file is durable: the load fsyncs it, and that "
+        "is in its CPU"
+        for kind in bench.kinds
+        if kind.name in NOT_DURABLE
+    ]
     bench.collect(
         result,
-        list(by_title),
-        lambda kind, title, number: _turn(bench, kind, number, by_title[title]),
+        list(cases),
+        lambda kind, title, number: _turn(bench, kind, number, cases[title]),
     )
     samples, result.samples = result.samples, []
     for sample in samples:
-        passed = judge(sample, samples, by_title[sample.case])
+        passed = judge(sample, samples, cases[sample.case])
         result.samples.append(replace(sample, passed=passed))
     return result
 
@@ -119,7 +117,7 @@ def judge(sample: Sample, samples: Sequence[Sample], case: Case) -> bool | None:
 
 def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
     probe = bench.file(1024)
-    setup = replace(bench.setup(), uploads=True)
+    setup = replace(bench.setup(), uploads=case.connections)
     with running(kind, setup, probe) as server:
         order = bring.BringOrder(
             port=server.port,
@@ -127,28 +125,18 @@ def _turn(bench: Bench, kind: Kind, number: int, case: Case) -> Sample:
             size_bytes=case.size_bytes,
             connections=case.connections,
             seconds=WARM_UP_SECONDS,
-            protocol="dav" if kind.name == PEER else "tus",
-            sync=kind.name == PEER,
+            protocol=PROTOCOLS.get(kind.name, "tus"),
+            sync=kind.name in NOT_DURABLE,
         )
-        cpus = {bench.load_cpu}
-        bring.run(order, cpus)
-        with measured(server, bench) as usage:
-            done = bring.run(replace(order, seconds=float(bench.seconds)), cpus)
+        done, interval = loaded.by_bring(bench, server, order)
     if not done.uploads:
         raise PerfError("not one upload came to its end")
     gigabytes = done.body_bytes / 1e9
-    return Sample(
-        server=kind.name,
-        case=case.title(),
-        round=number,
-        values={
-            "cpu_ms_per_gb": (usage.cpu_ns + done.sync_cpu_ns) / 1e6 / gigabytes,
-            "sync_ms_per_gb": done.sync_cpu_ns / 1e6 / gigabytes,
-            "gb_per_second": gigabytes / done.seconds,
-            "uploads_per_second": done.uploads / done.seconds,
-            "server_cpu_share": usage.cpu_ns / 1e9 / done.seconds,
-            "server_core_share": usage.server_core_share,
-            "load_cpu_share": done.cpu_ns / done.wall_ns,
-        },
-        limited_by=usage.limited_by(done.cpu_ns / done.wall_ns),
-    )
+    cpu_ns = interval.usage.cpu_ns + done.sync_cpu_ns
+    values = {
+        "cpu_ms_per_gb": cpu_ns / 1e6 / gigabytes,
+        "sync_ms_per_gb": done.sync_cpu_ns / 1e6 / gigabytes,
+        "gb_per_second": gigabytes / done.seconds,
+        "uploads_per_second": done.uploads / done.seconds,
+    }
+    return interval.sample(kind.name, case.title(), number, values)
