@@ -23,7 +23,7 @@ from intake cimport (
     intakes_release,
 )
 from intakeblock cimport intakeblock_give
-from limits cimport PENDING_TOTAL_BYTES_MAX
+from limits cimport PENDING_INTAKE_BYTES, PENDING_TOTAL_BYTES_MAX
 from pipes cimport pipes_unwait
 from recvbufs cimport RECV_GROUP
 from ring cimport ring_counted_sqe, ring_sqe
@@ -92,13 +92,19 @@ cdef inline void conn_leave_file(Engine* e, Conn* c) noexcept nogil:
     file_unref(f)
 
 
+cdef inline int64_t conn_pending_most(const Engine* e) noexcept nogil:
+    """And the beginnings of bodies that Python has not asked for yet."""
+    return PENDING_TOTAL_BYTES_MAX + (
+        <int64_t>e.intakes.slab.used * PENDING_INTAKE_BYTES)
+
+
 cdef inline bint conn_keep_input(
     Engine* e, Conn* c, const char* data, size_t n
 ) noexcept nogil:
-    """Input for a later request; false when it is too much."""
+    """Input for later; false when it is too much."""
     cdef bint first = c.pending == NULL
     cdef uint32_t before = c.pending_cap
-    if e.counters.pending_bytes + <int64_t>n > PENDING_TOTAL_BYTES_MAX or (
+    if e.counters.pending_bytes + <int64_t>n > conn_pending_most(e) or (
             not conn_keep_pending(c, data, n)):
         e.counters.pending_cut += 1
         return False

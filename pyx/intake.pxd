@@ -78,7 +78,8 @@ cdef struct Intake:
     int lowat              # of the socket, as it was told; 0: not told
     int lowat_most
     uint32_t step          # bytes that are awaited at a time (intakewait)
-    int64_t waits_since_ns
+    int64_t waits_since_ns # for the step
+    int64_t brought_ns     # when it was last waited for anew
     uint8_t polls          # what is or was in flight is a POLL, not a RECV
     # The head for Python, then its answer.
     char* text

@@ -21,14 +21,18 @@ cdef enum:
     # Of memory and offsets: what every disk takes. Others than this say EINVAL, and
     # then the cache has to do.
     INTAKEBLOCK_ALIGNMENT = 4096
+    INTAKEBLOCK_LEAST_BYTES = 524288
 
 
-cdef inline bint intakeblock_wanted(const Engine* e, const Intake* i) noexcept nogil:
+cdef inline bint intakeblock_wanted(
+    const Engine* e, const Intake* i, int64_t here
+) noexcept nogil:
     """Smaller pieces are for the cache to put together."""
     return (
         i.direct_fd >= 0
         and e.limits.write_path in (WRITE_AUTO, WRITE_DIRECT)
         and i.step == INTAKEWAIT_MOST_BYTES
+        and here >= INTAKEBLOCK_LEAST_BYTES
         and intakewait_room(i) >= INTAKEWAIT_MOST_BYTES)
 
 

@@ -14,17 +14,19 @@ from c_uring cimport *
 from conn cimport Conn
 from engine cimport OP_WRITE, Engine, conn_userdata
 from intake cimport INTAKE_WRITING, Intake
-from intakewait cimport intakewait_room
+from intakewait cimport INTAKEWAIT_LEAST_BYTES, intakewait_room
 from limits cimport WRITE_AUTO, WRITE_SPLICE
 from pipes cimport Pipe, pipe_ready, pipes_discard, pipes_take
 from ring cimport ring_counted_sqe
 from transmit cimport transmit_pipe_back
 
 
-cdef inline bint intakepipe_wanted(const Engine* e, const Intake* i) noexcept nogil:
+cdef inline bint intakepipe_wanted(
+    const Engine* e, const Intake* i, int64_t here
+) noexcept nogil:
     return (
         e.limits.write_path in (WRITE_AUTO, WRITE_SPLICE)
-        and i.buffer_n == 0 and not i.block)
+        and here >= INTAKEWAIT_LEAST_BYTES and i.buffer_n == 0 and not i.block)
 
 
 cdef inline void intakepipe_write(Engine* e, Conn* c, Intake* i) noexcept nogil:

@@ -74,21 +74,21 @@ cdef inline bint intakewait_is_fast(const Intake* i) noexcept nogil:
         and intakewait_room(i) >= INTAKEWAIT_LEAST_BYTES)
 
 
-cdef inline void intakewait_learn(const Engine* e, Intake* i) noexcept nogil:
-    """What was awaited is here."""
-    if e.now_ns - i.waits_since_ns <= INTAKEWAIT_SOON_MS * NS_PER_MS:
+cdef inline void intakewait_learn(
+    const Engine* e, Intake* i, int64_t here
+) noexcept nogil:
+    """The wait has ended with so much. A full window ends it early, which says that the
+    peer is fast, and not that more would come."""
+    if e.now_ns - i.waits_since_ns > INTAKEWAIT_SOON_MS * NS_PER_MS:
+        i.step //= 2
+    elif here >= i.step // 2:
         i.step = min(
             max(2 * i.step, <uint32_t>INTAKEWAIT_LEAST_BYTES),
             <uint32_t>INTAKEWAIT_MOST_BYTES)
-    else:
-        i.step //= 2
 
 
-cdef inline bint intakewait_is_here(const Conn* c, const Intake* i) noexcept nogil:
-    """Whether a step has come; once it was awaited, what there is has to do."""
-    cdef int64_t n = (
-        <uint32_t>INTAKEWAIT_LEAST_BYTES if i.polls else i.step)
-    return intakewait_input(c) >= min(n, intakewait_room(i))
+cdef inline bint intakewait_is_step(const Intake* i, int64_t here) noexcept nogil:
+    return here >= min(<int64_t>i.step, intakewait_room(i))
 
 
 cdef inline void intakewait_poll(Engine* e, Conn* c, Intake* i) noexcept nogil:

@@ -71,6 +71,9 @@ cdef enum:
     PENDING_BYTES_MAX = 16777216
     # Of all connections of an engine; the one that would pass it is cut.
     PENDING_TOTAL_BYTES_MAX = 67108864
+    # Beyond that, for each intake: many may begin at once, and the kernel fills some
+    # receive buffers before it hears that enough has come.
+    PENDING_INTAKE_BYTES = 262144
     # Input that is thrown away while waiting for the peer's FIN.
     LINGER_BYTES_MAX = 1048576
     # Slots beyond max_connections that only ever say 503.

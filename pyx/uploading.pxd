@@ -14,6 +14,7 @@ from libc.string cimport memcpy
 
 from c_errno cimport ECANCELED
 from c_socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send
+from c_time cimport NS_PER_S
 from c_uring cimport *
 from closing cimport (
     conn_close, conn_forget_input, conn_keep_input, conn_pause_receive, conn_release,
@@ -41,7 +42,7 @@ from intakepipe cimport (
     intakepipe_wrote,
 )
 from intakewait cimport (
-    intakewait_has_input, intakewait_input, intakewait_is_fast, intakewait_is_here,
+    intakewait_has_input, intakewait_input, intakewait_is_fast, intakewait_is_step,
     intakewait_learn, intakewait_lowat, intakewait_poll,
 )
 from limits cimport INTAKE_BUFFER_BYTES, WRITE_COPY
@@ -113,7 +114,7 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
     """Does more come?"""
     if i.body_left == 0:
         intake_end(i, INTAKE_COMPLETE, 0)
-    elif i.left == i.buffer_n:
+    elif i.left <= i.buffer_n:  # less: what was in flight when it was stopped
         intake_end(i, INTAKE_STOPPED if i.stopping else INTAKE_ENOUGH, 0)
     elif i.stopping and (i.chunked or not intakewait_has_input(c)):
         intake_end(i, INTAKE_STOPPED, 0)
@@ -123,32 +124,44 @@ cdef inline void uploading_judge(const Conn* c, Intake* i) noexcept nogil:
         intake_end(i, INTAKE_CUT, 0)
 
 
+cdef inline int64_t uploading_patience_ns(
+    const Engine* e, const Intake* i
+) noexcept nogil:
+    """Until what there is is taken, though it is less than was awaited, or the peer has
+    brought nothing for too long."""
+    cdef int64_t left = e.limits.body_timeout_ns - (e.now_ns - i.brought_ns)
+    return min(left, <int64_t>NS_PER_S)
+
+
 cdef inline void uploading_receive(Engine* e, Conn* c, Intake* i) noexcept nogil:
     """However a POLL ended, what there is is taken before the next."""
     cdef bint fast = e.limits.write_path != WRITE_COPY and intakewait_is_fast(i)
-    cdef bint here = fast and intakewait_is_here(c, i)
+    cdef int64_t here = intakewait_input(c) if fast else 0
     cdef bint polled = i.polls
     conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
+    i.brought_ns = e.now_ns
     i.polls = False
     if i.drained:
         intakeblock_give(e, i)
     if i.block or not fast:
         uploading_copy(e, c, i)
-    elif not here and not polled:
+    elif not polled and not intakewait_is_step(i, here):
         intakewait_poll(e, c, i)
+        conn_set_deadline(e, c, DEADLINE_BODY, uploading_patience_ns(e, i))
     else:
         if not polled:  # it came while the last was written
             i.waits_since_ns = e.now_ns
-        intakewait_learn(e, i)
+        intakewait_learn(e, i, here)
         uploading_move(e, c, i, here)
 
 
 cdef inline void uploading_move(
-    Engine* e, Conn* c, Intake* i, bint much
+    Engine* e, Conn* c, Intake* i, int64_t here
 ) noexcept nogil:
-    if much and intakeblock_wanted(e, i) and intakeblock_take(e, i):
+    if intakeblock_wanted(e, i, here) and intakeblock_take(e, i):
         uploading_copy(e, c, i)
-    elif not (much and intakepipe_wanted(e, i) and intakepipe_receive(e, c, i)):
+    elif not (
+            intakepipe_wanted(e, i, here) and intakepipe_receive(e, c, i)):
         uploading_copy(e, c, i)
 
 
@@ -254,7 +267,7 @@ cdef inline void uploading_wrote(Engine* e, Intake* i, int n) noexcept nogil:
     if i.past_cache:
         e.counters.bytes_past_cache += n
     elif <uint32_t>n == i.buffer_bytes:
-        intakewait_learn(e, i)
+        intakewait_learn(e, i, n)
     intake_wrote(i, n)
 
 
@@ -264,7 +277,7 @@ cdef inline void on_write(Engine* e, Conn* c, int res) noexcept nogil:
         intakepipe_wrote(e, i, res)
     elif res > 0:
         uploading_wrote(e, i, res)
-    elif res == -EINVAL and i.past_cache:
+    elif res == -EINVAL and i.past_cache and i.pipe < 0:
         i.direct_fd = -1  # the file system has other rules: not past its cache, then
     elif res not in (-EINTR, -EAGAIN):
         i.end = INTAKE_FAILED  # whatever else had ended it
@@ -291,12 +304,16 @@ cdef inline void uploading_cancel(Engine* e, Conn* c) noexcept nogil:
 
 cdef inline void uploading_late(Engine* e, Conn* c) noexcept nogil:
     """The deadline of the body; it does not count while we are waited for."""
+    cdef Intake* i = c.intake
     conn_set_deadline(e, c, DEADLINE_BODY, e.limits.body_timeout_ns)
-    if c.intake == NULL or c.intake.state != INTAKE_RECEIVING:
+    if i == NULL or i.state != INTAKE_RECEIVING:
         return
     if not intakewait_has_input(c):
+        if i.polls and uploading_patience_ns(e, i) > 0:
+            conn_set_deadline(e, c, DEADLINE_BODY, uploading_patience_ns(e, i))
+            return
         e.counters.timeouts_body += 1
-        c.intake.late = True
+        i.late = True
     uploading_cancel(e, c)
 
 
@@ -305,7 +322,7 @@ cdef inline void uploading_order(Engine* e, Intake* i) noexcept nogil:
     i.end = INTAKE_GOES_ON
     i.error = 0
     i.taken = i.buffer_n = 0
-    i.stopping = i.late = i.drained = False
+    i.stopping = i.late = i.drained = i.polls = False
     i.state = INTAKE_READY
     if c == NULL or c.state != CONN_OPEN:
         intake_end(i, INTAKE_CUT, 0)
@@ -348,5 +365,6 @@ cdef inline void uploading_stop(Engine* e, Intake* i) noexcept nogil:
         # What has come is kept, but a peer that brings more and more is not waited for.
         i.left = min(
             i.left,
-            i.buffer_n + i.piped + <int64_t>conn_pending(c) + intakewait_input(c))
+            i.buffer_n + i.piped + <int64_t>conn_pending(c) + intakewait_input(c)
+            + (i.asked if i.state == INTAKE_RECEIVING and not i.polls else 0))
         uploading_cancel(e, c)

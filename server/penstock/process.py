@@ -12,6 +12,8 @@ from penstock.limits import Limits
 PROCESS_DESCRIPTORS = 64
 # Ring, two mailboxes, root, /dev/null; the rest for listeners.
 ENGINE_DESCRIPTORS = 8
+# Its part, twice; there may be fewer, and then an upload is told to come again.
+UPLOAD_DESCRIPTORS = 2
 # Connections beyond ``max_connections`` that are told 503; the engine's own number.
 REFUSAL_SLOTS = 64
 # Cached files get up to this part of what is left.
@@ -41,16 +43,22 @@ def raise_nofile() -> int:
     return hard
 
 
-def fit_descriptors(limits: Limits, engines: int, nofile: int) -> Limits:
+def fit_descriptors(
+    limits: Limits, engines: int, nofile: int, uploads: int = 0
+) -> Limits:
     """``limits`` with fewer connections and cached files where ``nofile`` open
     descriptors would not do for so many: a server that is out of them could neither
     open a file nor be asked why.
+
+    Args:
+        uploads: how many an engine takes at once.
 
     Raises:
         PenstockError: not even one connection would fit.
     """
     own = 2 * (limits.pipes + 1) + ENGINE_DESCRIPTORS
     each = (nofile - PROCESS_DESCRIPTORS) // engines - own
+    each -= min(UPLOAD_DESCRIPTORS * uploads, max(0, each) // FILES_SHARE)
     files = min(limits.cache_entries, max(1, each // FILES_SHARE))
     connections = min(limits.max_connections, each - files - REFUSAL_SLOTS)
     if connections < 1:

@@ -43,7 +43,12 @@ def serve(source: Source) -> None:
     nofile = raise_nofile()
     control = Control(source, settings, _client_table(settings))
     cpus = choose_cpus(settings.server.cpus)
-    limits = fit_descriptors(settings.limits, len(cpus), nofile)
+    limits = fit_descriptors(
+        settings.limits,
+        len(cpus),
+        nofile,
+        settings.uploads.for_engine().get("max_intakes", 0),
+    )
     supervisor = _open(
         settings,
         control,

@@ -14,9 +14,12 @@ def test_enough_descriptors_change_nothing() -> None:
 
 @pytest.mark.parametrize("engines", [1, 2, 8])
 @pytest.mark.parametrize("nofile", [1024, 4096, 20000, 65536])
-def test_all_that_may_be_open_at_once_fits(engines: int, nofile: int) -> None:
+@pytest.mark.parametrize("uploads", [0, 1024])
+def test_all_that_may_be_open_at_once_fits(
+    engines: int, nofile: int, uploads: int
+) -> None:
     try:
-        fitting = fit_descriptors(Limits(), engines, nofile)
+        fitting = fit_descriptors(Limits(), engines, nofile, uploads)
     except PenstockError:
         assert nofile // engines < 256
         return
@@ -25,6 +28,7 @@ def test_all_that_may_be_open_at_once_fits(engines: int, nofile: int) -> None:
     assert connections >= 1
     assert files >= 1
     used = engines * (connections + files + process.REFUSAL_SLOTS + pipes)
+    used += min(engines * 2 * uploads, nofile // 5)
     assert used + process.PROCESS_DESCRIPTORS < nofile
 
 

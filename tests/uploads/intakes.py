@@ -27,8 +27,13 @@ class PastCache:
         return getattr(self._intake, name)
 
     def __del__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """The file: the next order is of another one."""
         if self._fd >= 0:
             os.close(self._fd)
+        self._fd = -1
 
     def receive(self, fd: int, offset: int, most_bytes: int) -> None:
         if self._fd < 0:

@@ -336,3 +336,9 @@ def test_a_folder_of_root_or_of_the_server_is_taken(
     monkeypatch.setattr(os, "fstat", lambda _: os.stat_result(found))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     Parts(folder).close()
+
+
+def test_who_finds_no_descriptor_left_is_told_to_come_again() -> None:
+    for code in (errno.EMFILE, errno.ENFILE):
+        refusal = files.refusal_of(code)
+        assert (refusal.status, refusal.fields) == (503, [("Retry-After", "1")])

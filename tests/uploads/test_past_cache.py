@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -123,6 +124,42 @@ def test_a_file_system_with_other_rules_gets_it_through_the_cache(
         intake.answer(200, b"", b"")
     assert content(part) == DATA
     assert past_cache(served) == 0
+
+
+def test_a_file_that_no_pipe_can_be_spliced_into_is_an_error(
+    served: Serving, part: int, tmp_path: Path
+) -> None:
+    """Also of an upload that went past the cache before."""
+    with (
+        (tmp_path / "log").open("ab") as appended,
+        served.connect() as sock,
+        bringing(sock, put(1 << 40) + DATA),
+    ):
+        index, intake = served.next()
+        assert isinstance(intake, PastCache)
+        assert served.receive(index, intake, part, 0, 16 << 20)[1] == "enough"
+        intake.forget()
+        got = served.receive(index, intake, appended.fileno(), 0, 900_000)
+        intake.drop()
+    assert got[1:] in (("failed", errno.EINVAL), ("enough", 0))
+
+
+def test_who_stalls_is_late_in_time_and_what_came_is_not_left_in_the_kernel(
+    tmp_path: Path, part: int
+) -> None:
+    with serving(tmp_path, body_timeout_ns=3_000_000_000) as served:
+        served.past_cache = True
+        with served.connect() as sock:
+            with bringing(sock, put(1 << 40) + DATA):
+                index, intake = served.next()
+                intake.receive(part, 0, 1 << 40)
+            until = time.monotonic() + 2.5
+            while os.fstat(part).st_size < len(DATA) - (128 << 10):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            assert served.ended(index, intake) == (len(DATA), "timeout", 0)
+            assert time.monotonic() < until + 2
+            intake.drop()
 
 
 def test_what_came_before_the_client_left_is_in_the_file(

@@ -46,6 +46,7 @@ class Depot:
 
     Args:
         step: called with the name of each step that has been done.
+        past_cache: there may be descriptors with O_DIRECT.
 
     Raises:
         PenstockError: ``folder`` can not be used, or the ledger in it.
@@ -58,7 +59,10 @@ class Depot:
         limits: StoreLimits,
         clock: Callable[[], float],
         step: Callable[[str], None],
+        *,
+        past_cache: bool = True,
     ) -> None:
+        self._past_cache = past_cache
         self.space = Space(limits)
         self.limits = limits
         self.clock = clock
@@ -132,6 +136,7 @@ class Depot:
 
     async def open_both(self, upload: Upload, *, direct: bool) -> tuple[int, int]:
         """As ``open``; and one with O_DIRECT, or NO_FD."""
+        direct = direct and self._past_cache
         self.check_not_failed(upload)
         reach = spans.reach(upload.spans)
         try:

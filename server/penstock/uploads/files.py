@@ -16,6 +16,7 @@ BROKEN: Final = {errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
 _NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 _NO_FOLDER = {errno.ENOTDIR, errno.ELOOP, errno.EEXIST, errno.EISDIR}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -71,6 +72,12 @@ def refusal_of(code: int | None) -> RefusedError:
         return RefusedError(403, "the server may not write there")
     if code in _NO_FOLDER:
         return RefusedError(409, "something else has the name of the file or a folder")
+    if code in _NO_DESCRIPTOR:
+        return RefusedError(
+            503,
+            "the server has too many open files: try again",
+            [("Retry-After", "1")],
+        )
     if code == errno.ENAMETOOLONG:
         return RefusedError(400, "the name is too long")
     if code == errno.EBADMSG:

@@ -51,6 +51,7 @@ class Uploads:
             root,
             settings.folder(),
             limits_of(settings),
+            past_cache=settings.write_path in ("auto", "direct"),
             counts=self._control.upload_attempts,
         ) as store:
             service = Service(

@@ -47,6 +47,7 @@ class FileStore:
         folder: Path,
         limits: StoreLimits,
         *,
+        past_cache: bool = True,
         clock: Callable[[], float] = time.time,
         step: Callable[[str], None] = _no_step,
         counts: Counter[str] | None = None,
@@ -56,13 +57,14 @@ class FileStore:
         Args:
             root: where finished uploads are published.
             folder: of ledger and parts, which this process then owns.
+            past_cache: large ranges may go to the disk itself.
             step: called with the name of each step that has been done.
             counts: of attempts by state.
 
         Raises:
             PenstockError: ``folder`` or what is in it can not be used.
         """
-        depot = Depot(root, folder, limits, clock, step)
+        depot = Depot(root, folder, limits, clock, step, past_cache=past_cache)
         try:
             await recovery.recover(depot)
             yield cls(depot, Attempts(Counter() if counts is None else counts))
