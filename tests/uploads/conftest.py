@@ -1,7 +1,7 @@
 """Fixtures of the tests of uploads."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,15 @@ def places(tmp_path: Path) -> Places:
     return Places(tmp_path)
 
 
+@asynccontextmanager
+async def on_disk(places: Places) -> AsyncIterator[Site]:
+    async with FileStore.opened(
+        places.root, places.folder, places.limits, clock=lambda: made.now
+    ) as store:
+        made = Site(DiskStore(store, places))
+        yield made
+
+
 @pytest.fixture(params=["memory", "disk"])
 async def site(request: pytest.FixtureRequest, places: Places) -> AsyncIterator[Site]:
     """With the store that only behaves like one, and with the real one."""
@@ -28,10 +37,14 @@ async def site(request: pytest.FixtureRequest, places: Places) -> AsyncIterator[
         yield made
         made.store.close()
         return
-    async with FileStore.opened(
-        places.root, places.folder, places.limits, clock=lambda: made.now
-    ) as store:
-        made = Site(DiskStore(store, places))
+    async with on_disk(places) as made:
+        yield made
+
+
+@pytest.fixture
+async def disk(places: Places) -> AsyncIterator[Site]:
+    """With the real store only, whose inner parts a test holds up or lets fail."""
+    async with on_disk(places) as made:
         yield made
 
 

@@ -179,6 +179,13 @@ async def refused(status: int, call: Awaitable[object]) -> None:
     assert caught.value.status == status, caught.value
 
 
+def failing(code: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 async def put(
     store: FileStore, upload: Upload, start: int, end: int, **more: object
 ) -> Upload:

@@ -20,19 +20,13 @@ from tests.uploads.stores import (
     NOW,
     Places,
     digests,
+    failing,
     new_upload,
     refused,
     uploaded,
 )
 
 both_ways = pytest.mark.parametrize("replaces", [None, "*"], ids=["link", "rename"])
-
-
-def failing(code: int) -> Callable[..., None]:
-    def fail(*_: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fail
 
 
 async def whole(places: Places, store: FileStore, replaces: str | None) -> Upload:
