@@ -6,12 +6,15 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.uploads import targets as module
+from penstock.uploads.ledger import Ledger
 from penstock.uploads.model import RefusedError, SessionState, Upload
 from penstock.uploads.parts import Parts
+from penstock.uploads.states import SessionEvent
 from penstock.uploads.store import FileStore
 from penstock.uploads.targets import Targets
 from penstock.uploads.writer import Writer
@@ -157,6 +160,32 @@ async def test_one_that_could_not_have_its_name_is_open_again(
         assert upload.state is SessionState.OPEN
         await store.finish(upload)
         check_finished(places, upload)
+
+
+async def test_one_whose_sync_failed_is_not_published_later_though_the_ledger_was_full(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel says so once, and has dropped the pages: the next sync succeeds."""
+    move = Ledger.move
+
+    async def full(ledger: Ledger, *of: Any, **said: Any) -> None:
+        if SessionEvent.FAIL in of:
+            raise RefusedError(507, "full")
+        await move(ledger, *of, **said)
+
+    async with places.store() as store:
+        await uploaded(store, DATA)
+    async with places.store() as store:
+        upload = store.find("a")
+        assert upload is not None
+        assert upload.state is SessionState.OPEN, "nobody finished it"
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "move", full)
+            patch.setattr(Targets, "prepare", lambda *_, **__: failing(errno.EIO)())
+            await refused(507, store.finish(upload))
+        await refused(500, store.finish(upload))
+        await refused(500, store.finish(upload))
+    assert not (places.root / "file").exists()
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
