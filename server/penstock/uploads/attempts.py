@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
@@ -16,6 +17,11 @@ from penstock.uploads.states import AttemptEvent, next_attempt
 
 PREEMPT_SECONDS = 2.0  # for an older one to end
 RETRY_SECONDS = 5  # when a server that ends may be back
+# What has come is durable at least so often, however slowly it comes; the ticks that
+# lead to that are within it.
+CHECKPOINT_SECONDS: Final = 30.0
+TICK_SECONDS: Final = 1.0
+_GOLDEN: Final = 0.618034  # its multiples, modulo 1, are spread evenly
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +30,10 @@ class Attempt:
     Attributes:
         counts: of all attempts, by state; this one is in it.
         stopped: it brings no more, and is answered this.
+        in_pieces: what has come can be made durable while more comes.
+        due: when that is next, if it was said.
+        is_quiet: nothing had come the last time.
+        at_checkpoint: its order is stopped for that, and another one goes on.
     """
 
     start: int
@@ -32,6 +42,10 @@ class Attempt:
     counts: Counter[str]
     state: AttemptState = AttemptState.IDLE
     stopped: RefusedError | None = None
+    in_pieces: bool = False
+    due: float | None = None
+    is_quiet: bool = False
+    at_checkpoint: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
 
     def __post_init__(self) -> None:
@@ -57,6 +71,22 @@ class Attempt:
         if self.state in (AttemptState.ACTIVE, AttemptState.PAUSED):
             self.intake.stop()
 
+    def tick(self, now: float, after: float, after_quiet: float) -> None:
+        """Ask for a checkpoint, if it is time for one."""
+        if not self.in_pieces or self.stopped:
+            return
+        if self.due is None:
+            self.due = now + (after_quiet if self.is_quiet else after)
+        elif self.due <= now and not self.at_checkpoint:
+            self.at_checkpoint = True
+            self.intake.stop()
+
+    def noted(self, *, came: bool) -> None:
+        """There was one, for which something had come or not."""
+        self.due = None
+        self.at_checkpoint = False
+        self.is_quiet = not came
+
     def overlaps(self, start: int, end: int) -> bool:
         return self.start < end and start < self.end
 
@@ -72,6 +102,7 @@ class Attempts:
         self._running: dict[str, list[Attempt]] = {}
         self._counts = counts
         self._stopped = False
+        self._phase = 0.0
 
     @asynccontextmanager
     async def begin(
@@ -115,6 +146,21 @@ class Attempts:
         """
         running = self._running.get(upload_id, ())
         await _end(one for one in running if one.end > beyond)
+
+    def tick(self, now: float, patience: float) -> None:
+        """Let those that had no checkpoint for long have one: spread, so that those
+        that began together are not synced together.
+
+        Args:
+            patience: with who brings nothing, of engines, who count anew with each
+                order; so they get none before that is over.
+        """
+        longest = CHECKPOINT_SECONDS - 2 * TICK_SECONDS
+        after_quiet = max(longest, patience + TICK_SECONDS)
+        for running in self._running.values():
+            for attempt in running:
+                self._phase = (self._phase + _GOLDEN) % 1
+                attempt.tick(now, longest * (1 - self._phase / 2), after_quiet)
 
     def stop(self) -> None:
         """The server ends: no more is received, and what has come is made durable."""

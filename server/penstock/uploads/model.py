@@ -112,7 +112,7 @@ class Intake(Protocol):
         """Answer. What is left of the body is thrown away, or the connection closed."""
 
     def stop(self) -> None:
-        """Any task: end ``receive`` now (PREEMPTED)."""
+        """Any task: end ``receive`` now (PREEMPTED); another one goes on behind it."""
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ import trio
 from penstock.control import State
 from penstock.durations import SECOND_NS
 from penstock.uploads import routes
+from penstock.uploads.attempts import TICK_SECONDS
 from penstock.uploads.bridge import Bridge
 from penstock.uploads.model import Head, Intake
 from penstock.uploads.pacing import Pacer
@@ -71,6 +72,7 @@ class Uploads:
             self._control.uploads_held = store.held
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._expire, store)
+                nursery.start_soon(_checkpoint, store, settings)
                 nursery.start_soon(self._receive, store)
                 for engine in self._engines:
                     nursery.start_soon(Bridge(engine, handle).run)
@@ -111,6 +113,12 @@ class Uploads:
         while True:
             await store.expire(time.time())
             await trio.sleep(EXPIRE_EVERY_S)
+
+
+async def _checkpoint(store: FileStore, settings: UploadsSettings) -> None:
+    while True:
+        await trio.sleep(TICK_SECONDS)
+        store.checkpoint(trio.current_time(), settings.body_timeout_ns / SECOND_NS)
 
 
 def limits_of(settings: UploadsSettings) -> StoreLimits:

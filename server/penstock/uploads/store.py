@@ -244,6 +244,15 @@ class FileStore:
                 await self.terminate(upload)
             raise
 
+    def checkpoint(self, now: float, patience: float) -> None:
+        """To be called every ``attempts.TICK_SECONDS``, by a clock that goes evenly:
+        what has come is made durable while more comes, also if that is little.
+
+        Args:
+            patience: seconds after which an intake ends who brings nothing.
+        """
+        self._attempts.tick(now, patience)
+
     def stop(self) -> None:
         """The server ends: as ``Attempts.stop``."""
         self._attempts.stop()
