@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 import pytest
 
@@ -68,3 +69,22 @@ def test_broken_framing_is_said_and_ends_the_connection(
         assert os.strerror(error) == "Bad message"
         intake.answer(400, b"", b"no")
         assert b"Connection: close" in response(sock)
+
+
+def test_an_order_of_chunks_can_be_stopped_and_gone_on_with(
+    served: Serving, part: int
+) -> None:
+    """Also in the middle of a chunk."""
+    with served.connect() as sock:
+        sock.sendall(put(-1, b"Transfer-Encoding: chunked") + b"6\r\nabc")
+        index, intake = served.next()
+        intake.receive(part, 0, 1 << 30)
+        time.sleep(0.05)
+        intake.stop()
+        assert served.ended(index, intake) == (3, "stopped", 0)
+        intake.receive(part, 3, 1 << 30)
+        sock.sendall(b"def\r\n1\r\ng\r\n0\r\n\r\n")
+        assert served.ended(index, intake) == (4, "complete", 0)
+        assert content(part) == b"abcdefg"
+        intake.answer(200, b"", b"")
+        response(sock)
