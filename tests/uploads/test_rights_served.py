@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -89,3 +90,20 @@ def test_without_a_folder_there_are_no_uploads(server: Server) -> None:
     for method in ("POST", "PUT", "PATCH"):
         assert server.get("/upload?path=a", method).status in (405, 501)
     assert server.get("/upload").status == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({}, "by token, clients that may: 1"),
+        (
+            {"said": rules(writer=False)},
+            "nobody may: give a client token_sha256 and upload = true",
+        ),
+        ({"more": "open = true\n"}, "everybody may (uploads.open)"),
+    ],
+)
+def test_the_log_says_who_may(
+    start_uploads: Callable[..., UploadSite], said: dict[str, Any], told: str
+) -> None:
+    assert told in start_uploads(**said).server.log.read_text()

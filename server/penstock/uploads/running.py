@@ -6,6 +6,7 @@ end after them, as whoever is answered must be in the ledger.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from hashlib import sha256
@@ -28,6 +29,9 @@ from penstock.uploads.store import FileStore
 if TYPE_CHECKING:
     from penstock._engine import Engine
     from penstock.control import Control
+    from penstock.settings import Settings
+
+log = logging.getLogger(__name__)
 
 EXPIRE_EVERY_S = 60.0
 LAST_S = 1.0  # of a drain: to sync, record and answer while engines can send that
@@ -76,6 +80,7 @@ class Uploads:
                 nursery.start_soon(self._receive, store)
                 for engine in self._engines:
                     nursery.start_soon(Bridge(engine, handle).run)
+                say_who_may(self._control.settings)
                 task_status.started()
 
     def drain(self, seconds: float) -> None:
@@ -119,6 +124,20 @@ async def _checkpoint(store: FileStore, settings: UploadsSettings) -> None:
     while True:
         await trio.sleep(TICK_SECONDS)
         store.checkpoint(trio.current_time(), settings.body_timeout_ns / SECOND_NS)
+
+
+def say_who_may(settings: Settings) -> None:
+    """For who wonders why it is refused, or did not mean to open it."""
+    clients = [c for c in settings.clients.values() if c.upload and c.token_sha256]
+    if settings.uploads.open:
+        log.warning("uploads: everybody may (uploads.open)")
+    elif clients:
+        log.info("uploads: by token, clients that may: %d", len(clients))
+    else:
+        log.warning(
+            "uploads: nobody may: give a client token_sha256 and upload = true, or set "
+            "uploads.open"
+        )
 
 
 def limits_of(settings: UploadsSettings) -> StoreLimits:
