@@ -17,6 +17,7 @@ from tests.uploads.process.uploading import GoneError, Remote
 
 SIZE_MAX = 1 << 20
 RANGE_MAX = 200_000
+LARGE_MIN, LARGE_MAX = 9 << 20, 20 << 20  # past the page cache, most of it
 
 
 @dataclass
@@ -38,11 +39,16 @@ class Tally:
 
 @dataclass
 class Uploader:
-    """One client, which has one upload at a time."""
+    """One client, which has one upload at a time.
+
+    Attributes:
+        large: these are, and come in one piece without a digest.
+    """
 
     number: int
     tus: bool
     random_: random.Random
+    large: bool = False
     tally: Tally = field(default_factory=Tally)
     begun: int = 0
     upload: Remote | None = None
@@ -72,7 +78,8 @@ class Uploader:
 
     def begin(self, client: Client) -> None:
         self.begun += 1
-        size = self.random_.randint(1, SIZE_MAX)
+        sizes = (LARGE_MIN, LARGE_MAX) if self.large else (1, SIZE_MAX)
+        size = self.random_.randint(*sizes)
         name = f"{self.number}-{self.begun}"
         new = Remote(name, noise(size, seed=size), self.tus)
         fields = {} if self.tus else {"Repr_Digest": digest(new.data)}
@@ -97,6 +104,8 @@ class Uploader:
         """Anywhere, or what is missing next."""
         size = len(upload.data)
         start = spans.prefix(upload.acknowledged)
+        if self.large:
+            return start, size
         if not self.tus and self.random_.random() < 0.5:
             start = self.random_.randrange(size)
         return start, min(size, start + self.random_.randint(1, RANGE_MAX))

@@ -19,6 +19,7 @@ KILLS = int(os.environ.get("PENSTOCK_KILLS", "20"))
 SEED = int(os.environ.get("PENSTOCK_SEED", "1"))
 LOAD_SECONDS = 0.4  # at most, before a kill
 UPLOADERS = 6
+WRITE_PATHS = ("auto", "direct", "splice", "copy")
 
 
 @pytest.mark.slow
@@ -26,11 +27,11 @@ UPLOADERS = 6
 def test_what_was_acknowledged_survives_kill_9_under_load(tmp_path: Path) -> None:
     random_ = random.Random(SEED)
     uploaders = [
-        Uploader(n, tus=n % 3 == 0, random_=random.Random(SEED + n))
+        Uploader(n, n % 3 == 0, random.Random(SEED + n), large=n == 0)
         for n in range(UPLOADERS)
     ]
     for _ in range(KILLS):
-        settings = f'write_path = "{random_.choice(["splice", "copy"])}"'
+        settings = f'write_path = "{random_.choice(WRITE_PATHS)}"'
         cpus = random_.choice(["0", "0,1"])
         with uploading(tmp_path, "--cpus", cpus, settings=settings) as server:
             for one in uploaders:
