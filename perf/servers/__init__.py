@@ -44,6 +44,7 @@ SHAPERS: dict[str, Kind] = {kind.name: kind for kind in _PACED}
 
 _UPLOADERS: tuple[Kind, ...] = (
     KINDS["penstock"],
+    Penstock(write_path="splice"),
     Penstock(write_path="copy"),
     Penstock(label="penstock-tus"),
     NginxDav(),
