@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -62,11 +65,23 @@ class Page:
 
 @pytest.fixture
 def download(server_at_500k: Server) -> Iterator[Client]:
+    """For a minute, and read all the time: else its rate is over when a browser that
+    starts slowly looks."""
     with server_at_500k.client() as client:
         client.send(request("/big") * 3)
         client.fill()
+        reader = threading.Thread(target=read_on, args=[client])
+        reader.start()
         yield client
+        client.sock.shutdown(socket.SHUT_RDWR)
+        reader.join(10)
         client.reset()
+
+
+def read_on(client: Client) -> None:
+    with contextlib.suppress(OSError):
+        while client.sock.recv(65536):
+            pass
 
 
 @pytest.fixture
