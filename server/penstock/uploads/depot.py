@@ -223,12 +223,8 @@ class Depot:
         await self.release(upload)
 
     async def release(self, upload: Upload) -> None:
-        """Its part, and what it held. What can not be dropped now, the next start
-        drops."""
-        try:
-            await self.in_thread(self.parts.drop, upload.id)
-        except OSError as error:
-            log.warning("the part file of upload %s stays: %s", upload.id, error)
+        """Its part, and what it held."""
+        await self.in_thread(self.parts.release, upload.id)
         self.forget(upload)
 
     def forget(self, upload: Upload) -> None:

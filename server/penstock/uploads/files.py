@@ -11,6 +11,7 @@ from penstock.uploads.model import RefusedError
 COPY_BYTES: Final = 256 << 20  # between two of them it can be given up
 # FALLOC_FL_KEEP_SIZE: blocks are reserved, and the size says what was written.
 _KEEP_SIZE: Final = 1
+_BLOCK_BYTES: Final = 512  # of st_blocks, everywhere on Linux
 # The disk itself does not work, rather than that something is not possible now.
 BROKEN: Final = {errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO}
 _NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -41,6 +42,11 @@ def allocate(fd: int, length: int) -> bool:
         if code != errno.EINTR:
             raise OSError(code, os.strerror(code))
     return not length
+
+
+def allocated_bytes(fd: int) -> int:
+    """What the file system has put aside for it."""
+    return os.fstat(fd).st_blocks * _BLOCK_BYTES
 
 
 def copy(

@@ -3,6 +3,7 @@
 Their size says what was written, while space for the rest is reserved behind it.
 """
 
+import logging
 import os
 import re
 import stat
@@ -14,6 +15,8 @@ from typing import Final
 from penstock.errors import PenstockError
 from penstock.uploads import files
 from penstock.uploads.model import NO_FD, RefusedError
+
+log = logging.getLogger(__name__)
 
 SUFFIX: Final = ".part"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -136,6 +139,13 @@ class Parts:
             os.unlink(part_name(upload_id), dir_fd=self.fd)
         except FileNotFoundError:
             return
+
+    def release(self, upload_id: str) -> None:
+        """As ``drop``; what can not be dropped now, the next start drops."""
+        try:
+            self.drop(upload_id)
+        except OSError as error:
+            log.warning("the part file of upload %s stays: %s", upload_id, error)
 
     def ids(self) -> set[str]:
         """Of all parts that are there."""

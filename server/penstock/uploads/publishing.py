@@ -4,7 +4,6 @@ The ledger says VERIFYING before its name appears, and COMPLETED when that is on
 disk: after a crash it can be told how far it came.
 """
 
-import contextlib
 import logging
 import os
 
@@ -148,8 +147,7 @@ def _give_name(depot: Depot, upload: Upload, target: str) -> None:
     finally:
         os.close(folder)
     depot.step("directory synced")
-    with contextlib.suppress(OSError):  # then the next start drops it
-        depot.parts.drop(upload.id)
+    depot.parts.release(upload.id)
     depot.step("released")
 
 

@@ -69,10 +69,7 @@ def _drop_others(depot: Depot) -> int:
     holders = {upload.id for upload in _sessions(depot) if holds_part(upload)}
     others = depot.parts.ids() - holders
     for upload_id in others:
-        try:
-            depot.parts.drop(upload_id)
-        except OSError as error:
-            log.warning("the part file of upload %s stays: %s", upload_id, error)
+        depot.parts.release(upload_id)
     if others:
         depot.parts.sync()
     return len(others)

@@ -9,8 +9,6 @@ from penstock.uploads.attempts import Attempts
 from penstock.uploads.depot import Depot
 from penstock.uploads.model import RefusedError, Upload
 
-_BLOCK_BYTES = 512  # of st_blocks, everywhere on Linux
-
 
 async def set_length(
     depot: Depot, attempts: Attempts, upload: Upload, length: int
@@ -43,8 +41,7 @@ async def set_length(
 async def _allocate(depot: Depot, upload: Upload, length: int) -> None:
     fd = await depot.open(upload)
     try:
-        there = os.fstat(fd).st_blocks * _BLOCK_BYTES
-        if depot.spare_bytes() < length - there:
+        if depot.spare_bytes() < length - files.allocated_bytes(fd):
             raise files.refusal_of(errno.ENOSPC)
         await depot.in_thread(files.allocate, fd, length)
     except OSError as error:

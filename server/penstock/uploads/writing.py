@@ -20,7 +20,6 @@ from penstock.uploads.syncing import Checkpoints
 
 SHA256 = "sha-256"
 DIRECT_BYTES_MIN = 8 << 20  # of a range that need not be in the page cache
-_BLOCK_BYTES = 512  # of st_blocks, everywhere on Linux
 
 
 class Writing:
@@ -164,4 +163,4 @@ class Writing:
 
 def _is_reserved(fd: int, length: int | None) -> bool:
     """The file system has put aside all of it: what else is full is no concern."""
-    return length is not None and os.fstat(fd).st_blocks * _BLOCK_BYTES >= length
+    return length is not None and files.allocated_bytes(fd) >= length
